@@ -1,0 +1,92 @@
+"""What a fault is: frozen, checked data that says what it would hit, and functions of its undo record alone.
+
+The life of one order, as the guardian's engine drives it:
+
+1. `prepare` reads the host and answers with hits and an undo record, or raises Refused with every reason.
+   Nothing is touched: `plan` calls only this.
+2. The undo record is fsynced in the journal. From here on a crash is cleaned up.
+3. `stage` makes everything ready that has no effect yet (a table whose gate is closed).
+4. `fire` at T0, on the firing thread: the shortest possible way to the effect. Returns at once.
+5. `finish`, on a worker thread: the rest, and the wait until the last action is confirmed.
+6. `unproved` looks from inside whether the fault is in effect.
+7. `renew` moves the deadline that the kernel enforces (only faults that have one).
+8. `revert` takes everything back; it is idempotent and removes only what we added, from a fault that is
+   applied, half applied or was never applied. `leftovers` looks whether anything is still there.
+
+Everything after `prepare` is a classmethod of the undo record, because after a crash that is all there is.
+Times are nanoseconds of this host's CLOCK_MONOTONIC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, TypeAlias
+
+from blackstart_agent.host.ports import Host
+
+Json: TypeAlias = "str | int | float | bool | None | Sequence[Json] | Mapping[str, Json]"
+Undo: TypeAlias = Mapping[str, Json]
+
+TABLE_PREFIX = "blackstart_"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    what: str
+    target: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What an order would hit, how it is undone, and the commands that undo it by hand."""
+
+    hits: tuple[Hit, ...]
+    undo: Undo
+    manual: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a fault must leave alone on this host, from policy.toml and the guardian itself."""
+
+    order_id: str
+    sealed: bool
+    controller: tuple[str, int] | None  # address and port of the control path, kept open unless sealed
+    protected_ports: frozenset[int] = frozenset()
+    protected_units: frozenset[str] = frozenset()  # shell-style patterns, e.g. "systemd-*"
+    protected_names: frozenset[str] = frozenset()  # exact process names
+    own_pids: frozenset[int] = field(default_factory=frozenset)  # guardian, link, sentry and their supervisors
+
+    @property
+    def table(self) -> str:
+        """The name of the nftables table of this order: our mark, then the order's id."""
+        return TABLE_PREFIX + self.order_id.replace("-", "")
+
+
+class Fault(Protocol):
+    kind: ClassVar[str]
+
+    def prepare(self, host: Host, around: Surroundings) -> Prepared: ...
+
+    @classmethod
+    def stage(cls, host: Host, undo: Undo) -> None: ...
+
+    @classmethod
+    def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None: ...
+
+    @classmethod
+    def finish(cls, host: Host, undo: Undo) -> None: ...
+
+    @classmethod
+    def unproved(cls, host: Host, undo: Undo) -> Sequence[str]: ...
+
+    @classmethod
+    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None: ...
+
+    @classmethod
+    def revert(cls, host: Host, undo: Undo) -> None: ...
+
+    @classmethod
+    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]: ...

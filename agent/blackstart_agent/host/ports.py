@@ -1,0 +1,118 @@
+"""What faults may ask of the operating system: one small port per concern, implemented for real beside this
+file and in memory in `blackstart_agent.testing`. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process, told apart from a later one with the same pid by its start time (clock ticks since boot)."""
+
+    pid: int
+    start_ticks: int
+    name: str
+    executable: str
+    unit: str = ""
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One supervised service. `held` means: down, and the supervisor was told not to start it."""
+
+    name: str
+    running: bool
+    held: bool
+    main_pid: int = 0
+
+
+class Nft(Protocol):
+    """Transactions on nf_tables, in this process, by the netlink socket that owns our tables."""
+
+    def run(self, commands: str) -> None:
+        """Commit `commands` as one transaction: all or nothing. Raises HostError with nft's own words."""
+        ...
+
+    def tables(self, prefix: str) -> list[tuple[str, str]]:
+        """(family, name) of every table whose name starts with `prefix`."""
+        ...
+
+    def show(self, family: str, table: str) -> str | None:
+        """The table as nft prints it, expired elements left out; None when there is no such table."""
+        ...
+
+
+class Processes(Protocol):
+    def list(self) -> Sequence[Process]:
+        """Every process this host can see, kernel threads left out."""
+        ...
+
+    def alive(self, process: Process) -> bool:
+        """Whether exactly this process (pid and start time) still runs; a zombie does not."""
+        ...
+
+    def signal(self, process: Process, number: int) -> bool:
+        """Send a signal through a pidfd, after checking the start time. False when the process is gone."""
+        ...
+
+
+class Units(Protocol):
+    """The host's supervisor: systemd on a real host, runit in the lab."""
+
+    def list(self) -> Sequence[Unit]: ...
+
+    def processes(self, unit: str) -> Sequence[Process]:
+        """Every process of the unit, children included."""
+        ...
+
+    def hold(self, units: Sequence[str], *, kill: bool) -> None:
+        """Begin to stop the units and keep them down. `kill`: SIGKILL at once, no stop command. Returns quickly."""
+        ...
+
+    def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:
+        """Wait until the held units have no process left; the names of those that still have one."""
+        ...
+
+    def release(self, units: Sequence[str]) -> None:
+        """Let the units start again and start them. Releasing what is not held only starts it."""
+        ...
+
+
+class Network(Protocol):
+    def interfaces(self) -> Sequence[str]:
+        """Names of the interfaces that lead out of this host (everything but loopback)."""
+        ...
+
+    def gateways(self, address: str) -> Sequence[str]:
+        """Next hops towards `address`, or the address itself when it is on a link of this host."""
+        ...
+
+    def addresses(self) -> Sequence[str]: ...
+
+
+class Clock(Protocol):
+    def monotonic_ns(self) -> int: ...
+
+    def wall_ns(self) -> int: ...
+
+    def boot_id(self) -> str: ...
+
+
+class Host(Protocol):
+    """The only door to the operating system."""
+
+    @property
+    def nft(self) -> Nft: ...
+    @property
+    def processes(self) -> Processes: ...
+    @property
+    def units(self) -> Units: ...
+    @property
+    def network(self) -> Network: ...
+    @property
+    def clock(self) -> Clock: ...

@@ -1,0 +1,200 @@
+"""The plan: exactly which host gets which order, who probes what, and what was found wrong. Pure, frozen data.
+
+Durations are seconds (`_s`) or milliseconds (`_ms`). Addresses are strings. Everything here can be turned into
+JSON by `dataclasses.asdict` and back, and is hashed in that form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+
+class Mode(StrEnum):
+    TETHERED = "tethered"
+    SEALED = "sealed"
+
+
+# ---- the fleet, as it was at one moment -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """One host as the controller knows it. `labels` always holds `site` and `host`."""
+
+    name: str
+    site: str
+    labels: dict[str, str]
+    addresses: tuple[str, ...]
+    connected: bool
+    fault_kinds: tuple[str, ...] = ()
+    unsupported: dict[str, str] = field(default_factory=dict)
+    probe_kinds: tuple[str, ...] = ()
+    open_faults: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSnapshot:
+    """`controller_addresses` are the controller's own: a tethered fault that would cut them is refused."""
+
+    hosts: tuple[HostView, ...]
+    controller_addresses: tuple[str, ...] = ()
+
+
+# ---- faults, as orders carry them (site.blackout has become host.blackout, selectors have become addresses) ---
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPartition:
+    peers: tuple[str, ...]  # CIDR, v4 and v6
+    ports: tuple[int, ...] = ()
+    direction: Literal["both", "in", "out"] = "both"
+    verdict: Literal["drop", "reject"] = "drop"
+    kind: Literal["network.partition"] = "network.partition"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSelector:
+    """Exactly one is set."""
+
+    unit: str = ""
+    executable: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessKill:
+    select: ProcessSelector
+    kind: Literal["process.kill"] = "process.kill"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPause:
+    select: ProcessSelector
+    kind: Literal["process.pause"] = "process.pause"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStop:
+    units: tuple[str, ...]
+    kind: Literal["unit.stop"] = "unit.stop"
+
+
+@dataclass(frozen=True, slots=True)
+class HostBlackout:
+    units: Literal["kill", "freeze"] = "kill"
+    kind: Literal["host.blackout"] = "host.blackout"
+
+
+FaultSpec: TypeAlias = NetworkPartition | ProcessKill | ProcessPause | UnitStop | HostBlackout
+
+
+@dataclass(frozen=True, slots=True)
+class HostOrder:
+    """One fault for one host. It is injected `at_s` after T0 and ends `hold_s` later on its own."""
+
+    id: str
+    host: str
+    step: int  # index of the experiment's step it came from
+    fault: FaultSpec
+    mode: Mode
+    at_s: float
+    hold_s: float
+    lease_s: float  # tethered: renewed at a third of it; sealed: equal to hold_s
+
+
+# ---- watching ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProbe:
+    url: str
+    expect_status: tuple[int, ...] = ()
+    expect_body: str = ""
+    kind: Literal["http"] = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class TcpProbe:
+    address: str
+    kind: Literal["tcp"] = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisProbe:
+    addresses: tuple[str, ...]
+    sentinel_master: str = ""
+    write: bool = False
+    kind: Literal["redis"] = "redis"
+
+
+@dataclass(frozen=True, slots=True)
+class NatsProbe:
+    addresses: tuple[str, ...]
+    publish: str = ""
+    kind: Literal["nats"] = "nats"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandProbe:
+    name: str
+    kind: Literal["command"] = "command"
+
+
+ProbeSpec: TypeAlias = HttpProbe | TcpProbe | RedisProbe | NatsProbe | CommandProbe
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedProbe:
+    """One probe on one observer. `id` is unique in the plan: SERVICE/INDEX@OBSERVER."""
+
+    id: str
+    service: str
+    observer: str
+    every_ms: int
+    timeout_ms: int
+    spec: ProbeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What users notice. A service is up for an observer when all of that observer's probes of it are ok."""
+
+    name: str
+    members: tuple[str, ...]  # host names
+    depends_on: tuple[str, ...] = ()
+    rto_s: float | None = None
+    rpo_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something the plan found. `error` stops the run before anything is armed."""
+
+    level: Literal["error", "warning", "note"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    experiment: str
+    description: str
+    hypothesis: str
+    seed: int
+    mode: Mode
+    baseline_s: float  # steady state must hold so long before anything is injected
+    settle_s: float  # an ok streak this long counts as back
+    watch_s: float  # after the last revert, wait so long for services that are not back
+    hold_s: float  # from T0 to the end of the last fault
+    orders: tuple[HostOrder, ...]
+    services: tuple[Service, ...]
+    probes: tuple[PlannedProbe, ...]
+    findings: tuple[Finding, ...] = ()
+    tags: tuple[str, ...] = ()
+    owner: str = ""
+    max_skew_ms: float = 50.0  # refuse to inject when the clock uncertainty of a target is larger
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        return tuple(finding.text for finding in self.findings if finding.level == "error")
