@@ -1,0 +1,53 @@
+"""What security needs of a store. Implemented in SQL by `store/`, and in memory by `security.memory`.
+
+Times are Unix seconds. Secrets never reach a store: it sees the SHA-256 of a token, in hex.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+TokenKind: TypeAlias = Literal["join", "operator"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """One token as it is kept. `host` binds a join token to one name, "" to any; `name` says whose or what for."""
+
+    digest: str  # primary key
+    kind: TokenKind
+    created_s: int
+    expires_s: int
+    host: str = ""
+    name: str = ""
+    used_s: int | None = None  # a join token: when it was consumed
+    used_by: str = ""  # ... and by which host
+
+
+class TokenStore(Protocol):
+    async def insert_token(self, token: StoredToken) -> None: ...
+
+    async def find_token(self, digest: str) -> StoredToken | None: ...
+
+    async def consume_token(self, digest: str, *, host: str, now_s: int) -> bool:
+        """Mark a join token as used by `host`, in one atomic step, and say whether this call did it.
+
+        Only a token with kind "join", no `used_s`, `expires_s` > `now_s`, and `host` "" or equal to `host` changes:
+        `UPDATE … SET used_s, used_by WHERE digest AND kind = 'join' AND used_s IS NULL AND …`, rowcount 1.
+        """
+        ...
+
+    async def delete_token(self, digest: str) -> bool:
+        """Forget a token, so that it is refused from now on. False when there is none."""
+        ...
+
+
+class HostRegistry(Protocol):
+    """Which hosts may connect. A host that is revoked is not known any more."""
+
+    async def is_known(self, host: str) -> bool: ...
+
+    async def host_enrolled(self, host: str, serial: str, expires_s: int) -> None:
+        """`host` holds a certificate with this serial number (hex): it may connect from now on."""
+        ...
