@@ -1,0 +1,149 @@
+"""The operators' API as the commands see it: routes in, JSON out, every failure one of our own errors."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+
+from blackstart_controller import errors
+from blackstart_controller.cli.context import Context
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 30.0
+SILENCE_TIMEOUT_S = 60.0  # an event stream sends a comment at least every 15 s
+
+
+def _classes(base: type[errors.BlackstartError]) -> Iterator[type[errors.BlackstartError]]:
+    yield base
+    for child in base.__subclasses__():
+        yield from _classes(child)
+
+
+BY_CODE = {found.code: found for found in reversed(list(_classes(errors.BlackstartError)))}
+BY_STATUS = {
+    400: errors.UsageError,
+    401: errors.Unauthorised,
+    403: errors.Unauthorised,
+    404: errors.NotFound,
+    422: errors.InvalidDocument,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One server-sent event: `name` is "message" or "end"; `id` the sequence number to go on after, "" if unknown."""
+
+    name: str
+    id: str
+    data: Any
+
+
+class Client:
+    """A connection to one controller. Only the context's authority is trusted, and no proxy of the environment is used."""
+
+    def __init__(self, context: Context) -> None:
+        self._url = context.url
+        self._http = httpx2.Client(
+            base_url=context.url,
+            headers={"Authorization": f"Bearer {context.token}"},
+            verify=_trust(context),
+            timeout=httpx2.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, *parts: str) -> Any:
+        return _decode(self._send("GET", _path(parts)))
+
+    def text(self, *parts: str) -> str:
+        return self._send("GET", _path(parts)).text
+
+    def post(self, *parts: str, body: object, key: str = "") -> Any:
+        """Post `body`. With an idempotency `key` the same call may be made again and acts once."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return _decode(self._send("POST", _path(parts), json=body, headers=headers))
+
+    def events(self, run: str, *, after: str) -> Iterator[StreamEvent]:
+        """The run's log after `after` and then live, until `end` or until the connection breaks (Unreachable)."""
+        timeout = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        query = {"after": after} if after else {}
+        path = _path(("v1", "runs", run, "events"))
+        with self._translated(), self._http.stream("GET", path, params=query, timeout=timeout) as response:
+            if response.is_error:
+                response.read()
+                raise _failure(response)
+            for event in httpx2.EventSource(response):
+                yield StreamEvent(event.event, event.id, json.loads(event.data) if event.data else None)
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        with self._translated():
+            response = self._http.request(method, path, **options)
+        if response.is_error:
+            raise _failure(response)
+        return response
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.ConnectTimeout as error:
+            raise errors.Unreachable(
+                f"controller {self._url}: no connection within {CONNECT_TIMEOUT_S:g} s; is it running, and is its port open?"
+            ) from error
+        except httpx2.TimeoutException as error:
+            raise errors.Unreachable(
+                f"controller {self._url}: no answer within {ANSWER_TIMEOUT_S:g} s; the request may have been carried out"
+            ) from error
+        except (httpx2.RequestError, httpx2.InvalidURL, ssl.SSLError, ValueError) as error:
+            raise errors.Unreachable(f"controller {self._url}: {_cause(error)}") from error
+
+
+def _trust(context: Context) -> ssl.SSLContext | bool:
+    if not context.ca_pem:
+        return True
+    try:
+        return ssl.create_default_context(cadata=context.ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise errors.UsageError("context: ca_pem is no PEM certificate; run `blackstart login URL` again") from error
+
+
+def _path(parts: tuple[str, ...]) -> str:
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _decode(response: httpx2.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise errors.Unreachable(f"controller {response.url}: the answer is no JSON; is this a blackstart controller?") from error
+
+
+def _failure(response: httpx2.Response) -> errors.BlackstartError:
+    try:
+        told = response.json()["error"]
+        code, message = str(told["code"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        code, message = "", f"controller {response.url}: HTTP {response.status_code}; is this a blackstart controller?"
+    known = BY_CODE.get(code) or BY_STATUS.get(response.status_code, errors.BlackstartError)
+    return known(message)
+
+
+def _cause(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"its certificate is not of the pinned authority ({text}); run `blackstart login URL` if it was reinstalled"
+    if "refused" in text:
+        return f"{text}; is `blackstart serve` running there?"
+    return text

@@ -1,0 +1,72 @@
+"""The context: which controller, whose token, which certificate authority. One JSON file that only its owner can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from blackstart_controller.errors import UsageError
+
+BESIDE_THE_CONTROLLER = Path("/var/lib/blackstart/admin.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`url` has no path; `ca_pem` is the only authority that is trusted, "" where the URL is plain HTTP (tests)."""
+
+    url: str
+    token: str
+    ca_pem: str
+
+
+def own_file() -> Path:
+    """Where `login` keeps the context of this user."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "blackstart" / "context.json"
+
+
+def find(chosen: Path | None) -> Context:
+    """The context in `chosen` (--context, BLACKSTART_CONTEXT), else this user's, else the one of a controller on this host."""
+    if chosen is not None:
+        return load(chosen)
+    tried = (own_file(), BESIDE_THE_CONTROLLER)
+    for path in tried:
+        if _readable(path):
+            return load(path)
+    raise UsageError(
+        f"no context: neither {tried[0]} nor {tried[1]} can be read; run `blackstart login URL`, "
+        "or name the controller's admin.json with --context or BLACKSTART_CONTEXT"
+    )
+
+
+def load(path: Path) -> Context:
+    try:
+        mode = path.stat().st_mode
+        document = json.loads(path.read_text())
+        context = Context(url=document["url"].rstrip("/"), token=document["token"], ca_pem=document["ca_pem"])
+    except OSError as error:
+        raise UsageError(f"context {path}: {error.strerror}; run `blackstart login URL` or name another file") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"context {path}: must be JSON with url, token and ca_pem; run `blackstart login URL`") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise UsageError(f"context {path}: others can read the token (mode {stat.S_IMODE(mode):04o}); run: chmod 600 {path}")
+    return context
+
+
+def save(path: Path, context: Context) -> None:
+    """`path` holds the context, mode 0600, whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(context), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _readable(path: Path) -> bool:
+    return os.access(path, os.R_OK)

@@ -1,0 +1,56 @@
+"""How commands speak: data on standard output, progress on standard error, `-o json` for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Json = Mapping[str, Any]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def output_option(command: Command) -> Command:
+    """Give a command `-o text|json`."""
+    return click.option(
+        "-o", "--output-format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the output."
+    )(command)
+
+
+def write(text: str) -> None:
+    """Write `text` and a newline to standard output; a reader that has gone is no error and changes no exit code."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def write_json(document: object) -> None:
+    write(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def progress(text: str) -> None:
+    """Write one line to standard error; nobody listening is no reason to stop a run."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stderr.fileno())
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Text in left-aligned columns, two spaces apart, without trailing blanks."""
+    table = [tuple(header), *(tuple("-" if cell in (None, "") else str(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[index]) for row in table) for index in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()) if key not in ("host", "site"))
