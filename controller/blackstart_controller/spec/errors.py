@@ -1,0 +1,219 @@
+"""pydantic's findings, told to the person who wrote the document: one line each, with its place."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from blackstart_controller.errors import InvalidDocument
+from blackstart_controller.spec.types import describe
+from blackstart_controller.spec.yaml_source import Document, Path, Value
+
+MAX_LINES: Final = 20
+Loc = tuple[int | str, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, at `path`; with `key`, the key itself is wrong and not its value."""
+
+    path: Path
+    text: str
+    key: bool = False
+
+
+def validate(model: type[Model], document: Document, checks: Callable[[Model], Iterable[Problem]]) -> Model:
+    """Return the document as `model`, or raise InvalidDocument with every problem, in the file's order.
+
+    `checks` see only a document whose parts are all valid.
+    """
+    if document.data is None:
+        raise InvalidDocument(f"{document.file}:1:1: the document is empty; it needs {_required(model)}")
+    try:
+        parsed = model.model_validate(document.data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise invalid_document(document, [_problem(model, document, detail) for detail in details]) from error
+    problems = list(checks(parsed))
+    if problems:
+        raise invalid_document(document, problems)
+    return parsed
+
+
+def invalid_document(document: Document, problems: Sequence[Problem]) -> InvalidDocument:
+    """Return the error that lists `problems` by place, at most 20 of them."""
+    placed = {(document.position(one.path, key=one.key), one.path, one.text): one for one in problems}
+    ordered = sorted(placed, key=lambda item: (item[0].line, item[0].column, item[2]))
+    lines = [f"{document.file}:{place}: {_prefix(path)}{text}" for place, path, text in ordered[:MAX_LINES]]
+    if len(ordered) > MAX_LINES:
+        lines.append(f"... and {len(ordered) - MAX_LINES} more")
+    return InvalidDocument("\n".join(lines))
+
+
+def dotted(path: Path) -> str:
+    """Return `steps[0].from.site` for ("steps", 0, "from", "site")."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def one_of(values: Iterable[str], given: str = "") -> str:
+    """Return the allowed values as words, and the one that was probably meant."""
+    known = list(values)
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    return f"allowed: {', '.join(known) or 'none'}{meant}"
+
+
+def _prefix(path: Path) -> str:
+    return f"{dotted(path)}: " if path else ""
+
+
+def _problem(model: type[BaseModel], document: Document, detail: ErrorDetails) -> Problem:
+    path, owners = _resolve(model, document.data, detail["loc"])
+    kind = detail["type"]
+    last = str(detail["loc"][-1]) if detail["loc"] else ""
+    if kind == "extra_forbidden":
+        keys = [key for owner in owners for key in _keys(owner)]
+        return Problem(path, f"unknown key; {one_of(keys, last)}", key=True)
+    if kind == "missing":
+        needed = ", ".join(_required(owner) for owner in owners)
+        return Problem(path, f"is missing; {needed and f'needed: {needed}'}")
+    return Problem(path, _say(kind, detail.get("ctx") or {}, detail), key=last == "[key]")
+
+
+def _say(kind: str, context: Mapping[str, Any], detail: ErrorDetails) -> str:
+    given = detail["input"]
+    say = _WORDS.get(kind)
+    return say(context, given) if say else f"{detail['msg']}; got {describe(given)}"
+
+
+def _tag_missing(context: Mapping[str, Any], given: object) -> str:
+    return f"{_bare(context['discriminator'])} is missing"
+
+
+def _tag_unknown(context: Mapping[str, Any], given: object) -> str:
+    tags = [_bare(tag.strip()) for tag in str(context["expected_tags"]).split(",")]
+    given_tag = str(context["tag"])
+    return f"unknown {_bare(context['discriminator'])} {describe(given_tag)}; {one_of(tags, given_tag)}"
+
+
+def _literal(context: Mapping[str, Any], given: object) -> str:
+    allowed = [part.strip("'") for part in str(context["expected"]).replace(" or ", ", ").split(", ")]
+    return f"{describe(given)} is not allowed; {one_of(allowed, str(given))}"
+
+
+def _bare(discriminator: object) -> str:
+    return str(discriminator).strip("'")
+
+
+def _expects(what: str) -> Callable[[Mapping[str, Any], object], str]:
+    return lambda context, given: f"must be {what}; got {describe(given)}"
+
+
+_WHOLE_NUMBER: Final = _expects("a whole number, without quotes")
+_LIST: Final = _expects("a list, like [a, b]")
+_MAPPING: Final = _expects("a mapping, like {key: value}")
+_FLAG: Final = _expects("true or false")
+_WORDS: Final[dict[str, Callable[[Mapping[str, Any], object], str]]] = {
+    "invalid": lambda context, given: str(context["what"]),
+    "union_tag_not_found": _tag_missing,
+    "union_tag_invalid": _tag_unknown,
+    "literal_error": _literal,
+    "enum": _literal,
+    "int_type": _WHOLE_NUMBER,
+    "int_parsing": _WHOLE_NUMBER,
+    "int_from_float": _WHOLE_NUMBER,
+    "bool_type": _FLAG,
+    "bool_parsing": _FLAG,
+    "string_type": _expects("text"),
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "greater_than_equal": lambda context, given: f"must be {context['ge']} or more; got {describe(given)}",
+    "less_than_equal": lambda context, given: f"must be {context['le']} or less; got {describe(given)}",
+    "too_short": lambda context, given: (
+        f"must have {context['min_length']} or more items; got {context['actual_length']}"
+    ),
+    "too_long": lambda context, given: (
+        f"must have at most {context['max_length']} items; got {context['actual_length']}"
+    ),
+    "string_too_long": lambda context, given: f"must have at most {context['max_length']} characters",
+    "string_too_short": lambda context, given: f"must have {context['min_length']} or more characters",
+}
+
+
+# ---- from pydantic's path to the document's: union tags and validators' names are not in the document ----
+
+
+def _resolve(model: type[BaseModel], data: Value, loc: Loc) -> tuple[Path, list[type[BaseModel]]]:
+    """Return the path in the document, and the models of the mapping that holds its last part."""
+    here: list[object] = [model]
+    path: list[str | int] = []
+    owners: list[type[BaseModel]] = []
+    for number, part in enumerate(loc):
+        tagged = [one for one in here if _is_model(one) and part in _tags(one)]
+        inside = isinstance(data, dict) and part in data
+        if tagged and not (inside and number + 1 == len(loc)):
+            here = [*tagged]
+            continue
+        if isinstance(data, dict) and (inside or number + 1 == len(loc)) and part != "[key]":
+            owners = [one for one in here if _is_model(one)]
+            data = data.get(str(part))
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            continue
+        path.append(part)
+        here = [inner for one in here for inner in _step(one, part)]
+    return tuple(path), owners
+
+
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _tags(model: type[BaseModel]) -> Iterator[str | int]:
+    for info in model.model_fields.values():
+        if get_origin(info.annotation) is Literal:
+            yield from get_args(info.annotation)
+
+
+def _step(annotation: object, part: str | int) -> Iterator[object]:
+    """Yield the types that the value at `part` of a value of type `annotation` may have."""
+    if _is_model(annotation):
+        for name, info in annotation.model_fields.items():
+            if part == (info.alias or name):
+                yield from _plain(info.annotation)
+        return
+    for inner in get_args(annotation)[-1:] if get_origin(annotation) is dict else get_args(annotation)[:1]:
+        yield from _plain(inner)
+
+
+def _plain(annotation: object) -> Iterator[object]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _plain(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _plain(member)
+    else:
+        yield annotation
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _required(model: type[BaseModel]) -> str:
+    return ", ".join(info.alias or name for name, info in model.model_fields.items() if info.is_required())

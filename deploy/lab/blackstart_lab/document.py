@@ -1,0 +1,173 @@
+"""The lab file: sites, hosts and their units, as frozen models. `load_lab` is the only door in.
+
+Every mistake is told with its file, line and column, undefined template names included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+from blackstart_controller.errors import InvalidDocument
+from blackstart_controller.spec.errors import invalid_document, validate
+from blackstart_controller.spec.selector import (
+    LABEL_KEY_WORDS,
+    LABEL_VALUE_WORDS,
+    is_label_key,
+    is_label_value,
+)
+from blackstart_controller.spec.types import (
+    AbsolutePath,
+    Between,
+    Cidr,
+    DnsLabel,
+    Flag,
+    Port,
+    Strict,
+    Text,
+    describe,
+    invalid,
+)
+from blackstart_controller.spec.yaml_source import read_yaml
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+MAX_HOSTS: Final = 250
+MAX_SITES: Final = 64
+MAX_UNITS: Final = 64
+
+
+def _label_key(text: str) -> str:
+    if text in ("site", "host"):
+        raise invalid(f"every host has the label {text} by itself; remove it")
+    if not is_label_key(text):
+        raise invalid(f"{describe(text)} is no label key; {LABEL_KEY_WORDS}")
+    return text
+
+
+def _label_value(text: str) -> str:
+    if not is_label_value(text):
+        raise invalid(f"{describe(text)} is no label value; {LABEL_VALUE_WORDS}")
+    return text
+
+
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[Text, AfterValidator(_label_value)]
+
+
+class LabSite(Strict):
+    """A bridge; `latency_ms` is one way from a host of the site to the router (0: none)."""
+
+    latency_ms: Annotated[int, Between("0s", "10s")] = Field(default=0, alias="latency")
+    subnet: Cidr | None = None
+
+
+class LabFile(Strict):
+    """One file to place: `text` is a template; `source` is a path beside the lab file, copied as it is."""
+
+    text: str | None = None
+    source: str | None = None
+    mode: int = 0o644
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_alone(cls, value: object) -> object:
+        return {"text": value} if isinstance(value, str) else value
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _octal(cls, value: object) -> int:
+        digits = str(value)
+        if isinstance(value, bool) or not 3 <= len(digits) <= 4 or not set(digits) <= set("01234567"):
+            raise invalid(f"must be an octal mode of 3 or 4 digits like 0644 or 0755; got {describe(value)}")
+        return int(digits, 8)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> LabFile:
+        if (self.text is None) == (self.source is None):
+            raise invalid("needs exactly one of: text, source")
+        return self
+
+
+class ReadyWhen(Strict):
+    """When a unit counts as ready: a TCP port of its host accepts, or a command ends with 0."""
+
+    tcp: Port | None = None
+    command: tuple[Text, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ReadyWhen:
+        if (self.tcp is None) == (self.command is None):
+            raise invalid("needs exactly one of: tcp, command")
+        return self
+
+
+class LabUnit(Strict):
+    """One supervised command. `command` items, `environment` values and file texts are templates."""
+
+    command: tuple[Text, ...] = Field(min_length=1, max_length=1000)
+    user: str = ""
+    environment: dict[str, Text] = Field(default={})
+    directory: AbsolutePath | None = None
+    after: tuple[DnsLabel, ...] = ()
+    ready: ReadyWhen | None = None
+    files: dict[AbsolutePath, LabFile] = Field(default={})
+
+
+class LabHost(Strict):
+    """One host. `agent`: runs a blackstart agent; `controller`: runs `blackstart serve`."""
+
+    site: DnsLabel
+    labels: dict[LabelKey, LabelValue] = Field(default={})
+    agent: Flag = True
+    controller: Flag = False
+    units: dict[DnsLabel, LabUnit] = Field(default={}, max_length=MAX_UNITS)
+    files: dict[AbsolutePath, LabFile] = Field(default={})
+
+
+class Lab(Strict):
+    """A whole lab: 1 to 250 hosts in 1 to 64 sites, at most one of them the controller."""
+
+    lab: DnsLabel
+    description: str = ""
+    sites: dict[DnsLabel, LabSite] = Field(min_length=1, max_length=MAX_SITES)
+    hosts: dict[DnsLabel, LabHost] = Field(min_length=1, max_length=MAX_HOSTS)
+
+    @field_validator("sites", mode="before")
+    @classmethod
+    def _bare_sites(cls, value: object) -> object:
+        """`busan:` with nothing behind it is a site without settings."""
+        if isinstance(value, dict):
+            return {name: {} if site is None else site for name, site in value.items()}
+        return value
+
+    @property
+    def controller(self) -> str | None:
+        """The name of the host that runs the controller."""
+        return next((name for name, host in self.hosts.items() if host.controller), None)
+
+    def hosts_of(self, site: str) -> Mapping[str, LabHost]:
+        return {name: host for name, host in self.hosts.items() if host.site == site}
+
+
+def load_lab(text: str, file: str) -> Lab:
+    """Return the lab that `text` describes, or raise InvalidDocument with every mistake and its place."""
+    from blackstart_lab.checks import check_lab
+    from blackstart_lab.templates import check_templates
+
+    document = read_yaml(text, file)
+    lab = validate(Lab, document, check_lab)
+    problems = check_templates(lab, document)
+    if problems:
+        raise invalid_document(document, problems)
+    return lab
+
+
+def load_lab_file(path: Path) -> Lab:
+    """Return the lab in the file at `path`; `source` files are looked for beside it when they are placed."""
+    try:
+        return load_lab(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise InvalidDocument(f"{path}:1:1: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidDocument(f"{path}:1:1: not UTF-8 text: {error.reason} at byte {error.start}") from error
