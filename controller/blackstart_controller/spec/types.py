@@ -6,13 +6,26 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from blackstart_controller.spec.duration import EXAMPLES, PATTERN, format_duration, parse_duration
+from blackstart_controller.spec.selector import GRAMMAR, Selector, SelectorError, parse_selector
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?", re.ASCII)
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
@@ -105,7 +118,7 @@ class Between:
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> JsonSchemaValue:
         words = f"a duration from {self.low} to {self.high}, like {EXAMPLES}"
         return {"type": "string", "pattern": PATTERN, "description": words}
 
@@ -194,3 +207,46 @@ def _wrong_absolute(text: str) -> str | None:
 
 
 AbsolutePath = Annotated[str, BeforeValidator(checked(_wrong_absolute, "an absolute file path"))]
+
+
+class OneOf(Strict):
+    """A mapping of which exactly one of the keys `CHOICES` is given."""
+
+    CHOICES: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [key for key in self.CHOICES if getattr(self, key) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise invalid(f"needs exactly one of the keys {', '.join(self.CHOICES)}; got {got}")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core))
+        schema["oneOf"] = [{"required": [key]} for key in cls.CHOICES]
+        return schema
+
+
+def _selector(value: object) -> Selector:
+    if not isinstance(value, str):
+        raise invalid(f"must be a selector; got {describe(value)}; allowed: {GRAMMAR}")
+    try:
+        return parse_selector(value)
+    except SelectorError as error:
+        raise invalid(str(error)) from error
+
+
+_SELECTOR_SCHEMA: Final[dict[str, Any]] = {
+    "type": "string",
+    "minLength": 1,
+    "description": f"a selector of hosts: {GRAMMAR}",
+    "examples": ["site=pangyo,role in (db,cache),!protected"],
+}
+HostSelector = Annotated[
+    Selector,
+    PlainValidator(_selector),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema(_SELECTOR_SCHEMA),
+]

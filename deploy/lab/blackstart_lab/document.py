@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
-from blackstart_controller.errors import InvalidDocument
 from blackstart_controller.spec.errors import invalid_document, validate
+from blackstart_controller.spec.load import read_text
 from blackstart_controller.spec.selector import (
     LABEL_KEY_WORDS,
     LABEL_VALUE_WORDS,
@@ -23,6 +23,7 @@ from blackstart_controller.spec.types import (
     Cidr,
     DnsLabel,
     Flag,
+    OneOf,
     Port,
     Strict,
     Text,
@@ -62,9 +63,10 @@ class LabSite(Strict):
     subnet: Cidr | None = None
 
 
-class LabFile(Strict):
+class LabFile(OneOf):
     """One file to place: `text` is a template; `source` is a path beside the lab file, copied as it is."""
 
+    CHOICES: ClassVar = ("text", "source")
     text: str | None = None
     source: str | None = None
     mode: int = 0o644
@@ -82,24 +84,13 @@ class LabFile(Strict):
             raise invalid(f"must be an octal mode of 3 or 4 digits like 0644 or 0755; got {describe(value)}")
         return int(digits, 8)
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> LabFile:
-        if (self.text is None) == (self.source is None):
-            raise invalid("needs exactly one of: text, source")
-        return self
 
-
-class ReadyWhen(Strict):
+class ReadyWhen(OneOf):
     """When a unit counts as ready: a TCP port of its host accepts, or a command ends with 0."""
 
+    CHOICES: ClassVar = ("tcp", "command")
     tcp: Port | None = None
     command: tuple[Text, ...] | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> ReadyWhen:
-        if (self.tcp is None) == (self.command is None):
-            raise invalid("needs exactly one of: tcp, command")
-        return self
 
 
 class LabUnit(Strict):
@@ -165,9 +156,4 @@ def load_lab(text: str, file: str) -> Lab:
 
 def load_lab_file(path: Path) -> Lab:
     """Return the lab in the file at `path`; `source` files are looked for beside it when they are placed."""
-    try:
-        return load_lab(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise InvalidDocument(f"{path}:1:1: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidDocument(f"{path}:1:1: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    return load_lab(read_text(path), str(path))
