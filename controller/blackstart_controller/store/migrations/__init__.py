@@ -1,0 +1,1 @@
+"""Alembic's scripts, run by `store.engine.migrate` at every start."""
