@@ -1,6 +1,7 @@
 """What measuring takes in and gives out. Times are nanoseconds on the controller's monotonic timeline.
 
-A host's time becomes the controller's by an offset with an error bound; both edges of every interval carry it.
+A host's time becomes the controller's by an offset with an error bound; both edges of every interval carry
+it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class SamplePoint:
-    """One answer on the controller's timeline. An ok says the service was up at some moment between start and end."""
+    """One answer on the controller's timeline. An ok says the service was up at some moment between start and
+    end.
+    """
 
     start_ns: int
     end_ns: int
@@ -52,6 +55,7 @@ class ProbeSeries:
     observer: str
     period_ns: int
     samples: tuple[SamplePoint, ...]
+    timeout_ns: int = 1_000_000_000  # how long a sample may be under way: none of the last so long is missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ class FaultSpan:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A duration in seconds that lies between `low` and `high`. Censored: longer than `low`, nobody knows how much."""
+    """A duration in seconds that lies between `low` and `high`. Censored: longer than `low`, nobody knows how
+    much.
+    """
 
     seconds: float
     low: float
@@ -79,14 +85,25 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """[last ok before, first bad] … [last bad, first ok of the streak that held]. `up_*` are None when not back."""
+    """The service went down within [last_ok_ns, first_bad_ns] and came back within [last_bad_ns,
+    first_ok_ns].
 
-    last_ok_ns: int | None
-    first_bad_ns: int
-    last_bad_ns: int
-    first_ok_ns: int | None
+    The edges already contain the clock error; `error_ns` says how much of it. `last_ok_ns` is None when
+    nobody saw it up before, `first_ok_ns` is None while it is not back.
+    """
+
+    last_ok_ns: int | None  # the start of the last ok sample before
+    first_bad_ns: int  # the earliest end of a bad sample
+    last_bad_ns: int  # the start of the last bad sample
+    first_ok_ns: int | None  # the earliest end of an ok sample of the streak that held
     error_ns: int
     observer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    rto_s: float | None = None
+    rpo_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +120,5 @@ class Recovery:
     met: bool | None  # objective
     lost_writes: int | None
     outages: tuple[Outage, ...]
-    reason: str = ""  # why unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    rto_s: float | None
-    rpo_s: float | None
+    objective: Objective = Objective()
+    reason: str = ""  # why unknown; or what else a reader must know: observers that were blind or disagree
