@@ -1,0 +1,83 @@
+"""What happened on this host, in order: on the disk first, then sent until it is acknowledged."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from blackstart_proto.v1 import agent_pb2 as pb
+
+from blackstart_agent.host.ports import Clock
+from blackstart_agent.spool import Spool, SpoolFull
+
+MAX_DETAIL = 2_000
+
+
+class EventLog:
+    """Appending never fails: what the disk does not take waits in memory, and nothing overtakes it.
+
+    `append`, `flush` and `ack` are called by one thread; `pending` by any.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._backlog: deque[bytes] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many events the disk has not taken."""
+        return len(self._backlog)
+
+    def append(self, event: pb.HostEvent) -> bool:
+        """Whether the event, and all before it, are on the disk."""
+        self._backlog.append(event.SerializeToString())
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Whether everything appended so far is on the disk."""
+        try:
+            self._spool.append_many(list(self._backlog))
+        except (OSError, SpoolFull):
+            return False
+        self._backlog.clear()
+        return True
+
+    def pending(self, after: int, limit: int = 100) -> Sequence[pb.HostEvent]:
+        """The next unacknowledged events, ready to be sent."""
+        found = []
+        for record in self._spool.pending(after, limit):
+            event = pb.HostEvent.FromString(record.payload)
+            event.spool, event.seq = self._spool.id, record.seq
+            found.append(event)
+        return found
+
+    def ack(self, spool: str, seq: int) -> None:
+        """Stored by the controller; an acknowledgement of another spool says nothing about ours."""
+        if spool == self._spool.id:
+            self._spool.ack(seq)
+
+
+def event(
+    clock: Clock,
+    kind: pb.EventKind.ValueType,
+    *,
+    order_id: str,
+    run_id: str = "",
+    fault_kind: str = "",
+    detail: str = "",
+    first_ns: int = 0,
+    last_ns: int = 0,
+) -> pb.HostEvent:
+    """An event of this moment, without its number."""
+    return pb.HostEvent(
+        boot_id=clock.boot_id(),
+        mono_ns=clock.monotonic_ns(),
+        wall_ns=clock.wall_ns(),
+        kind=kind,
+        order_id=order_id,
+        run_id=run_id,
+        fault_kind=fault_kind,
+        detail=detail[:MAX_DETAIL],
+        first_ns=first_ns,
+        last_ns=last_ns,
+    )
