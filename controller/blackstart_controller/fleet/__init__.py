@@ -1,0 +1,1 @@
+"""Agent sessions over gRPC, dispatch, clock offsets."""

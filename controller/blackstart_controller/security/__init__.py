@@ -1,0 +1,1 @@
+"""Certificate authority, join tokens, operator tokens, and who a peer is."""

@@ -13,7 +13,7 @@ TokenKind: TypeAlias = Literal["join", "operator"]
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """One token as it is kept. `host` binds a join token to one name, "" to any; `name` says whose or what for."""
+    """One token as it is kept. `host` binds a join token to a name, "" to any; `name` says whose it is."""
 
     digest: str  # primary key
     kind: TokenKind
@@ -33,7 +33,7 @@ class TokenStore(Protocol):
     async def consume_token(self, digest: str, *, host: str, now_s: int) -> bool:
         """Mark a join token as used by `host`, in one atomic step, and say whether this call did it.
 
-        Only a token with kind "join", no `used_s`, `expires_s` > `now_s`, and `host` "" or equal to `host` changes:
+        Only a token with kind "join", no `used_s`, `expires_s` > `now_s` and `host` "" or this host changes:
         `UPDATE … SET used_s, used_by WHERE digest AND kind = 'join' AND used_s IS NULL AND …`, rowcount 1.
         """
         ...

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class Secret:
-    """Text that prints as `Secret(…)`; `reveal` is the only way to it, so that every use can be found by name."""
+    """Text that prints as `Secret(…)`; `reveal` is the only way to it, so that every use can be found."""
 
     __slots__ = ("_value",)
 
