@@ -1,0 +1,38 @@
+"""Every fault that this agent can inject, and the sweep for what no fault remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from blackstart_agent.errors import HostError
+from blackstart_agent.faults import cut
+from blackstart_agent.faults.base import TABLE_PREFIX, Fault
+from blackstart_agent.faults.blackout import HostBlackout
+from blackstart_agent.faults.network import NetworkPartition
+from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.unit import UnitStop
+from blackstart_agent.host.ports import Host
+
+FAULTS: dict[str, type[Fault]] = {
+    NetworkPartition.kind: NetworkPartition,
+    ProcessKill.kind: ProcessKill,
+    ProcessPause.kind: ProcessPause,
+    UnitStop.kind: UnitStop,
+    HostBlackout.kind: HostBlackout,
+}
+
+
+def sweep(host: Host, known: Collection[str] = ()) -> list[str]:
+    """Every table with our mark whose name is not in `known` is gone; the answer lists those that stayed.
+
+    A table that a living process owns cannot be deleted by another one: it ends with that process.
+    """
+    stayed: list[str] = []
+    for family, table in host.nft.tables(TABLE_PREFIX):
+        if table in known:
+            continue
+        try:
+            host.nft.run(cut.delete_table(family, table))
+        except HostError as error:
+            stayed.append(f"table {family} {table} stays: {error}")
+    return stayed

@@ -57,7 +57,9 @@ class Surroundings:
     protected_ports: frozenset[int] = frozenset()
     protected_units: frozenset[str] = frozenset()  # shell-style patterns, e.g. "systemd-*"
     protected_names: frozenset[str] = frozenset()  # exact process names
-    own_pids: frozenset[int] = field(default_factory=frozenset)  # guardian, link, sentry and their supervisors
+    own_pids: frozenset[int] = field(
+        default_factory=frozenset
+    )  # guardian, link, sentry and their supervisors
 
     @property
     def table(self) -> str:

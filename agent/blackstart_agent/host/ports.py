@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from signal import SIGCONT as SIGCONT
+from signal import SIGKILL as SIGKILL
+from signal import SIGSTOP as SIGSTOP
 from typing import Protocol
 
 
@@ -60,6 +63,10 @@ class Processes(Protocol):
         """Send a signal through a pidfd, after checking the start time. False when the process is gone."""
         ...
 
+    def settle(self, processes: Sequence[Process], *, timeout_s: float) -> Sequence[Process]:
+        """Wait until the processes are gone; those that still run after `timeout_s`."""
+        ...
+
 
 class Units(Protocol):
     """The host's supervisor: systemd on a real host, runit in the lab."""
@@ -82,6 +89,10 @@ class Units(Protocol):
         """Let the units start again and start them. Releasing what is not held only starts it."""
         ...
 
+    def manual(self, units: Sequence[str]) -> tuple[str, ...]:
+        """The shell commands that release the units by hand."""
+        ...
+
 
 class Network(Protocol):
     def interfaces(self) -> Sequence[str]:
@@ -101,6 +112,10 @@ class Clock(Protocol):
     def wall_ns(self) -> int: ...
 
     def boot_id(self) -> str: ...
+
+    def boot_ticks(self) -> int:
+        """Clock ticks since boot, comparable with `Process.start_ticks`."""
+        ...
 
 
 class Host(Protocol):

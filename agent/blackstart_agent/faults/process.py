@@ -1,0 +1,150 @@
+"""process.kill and process.pause: processes are killed once, or stand still until revert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from blackstart_agent.errors import Refused
+from blackstart_agent.faults import select
+from blackstart_agent.faults.base import Hit, Json, Prepared, Surroundings, Undo
+from blackstart_agent.faults.undo import of_this_boot, process_rows, processes
+from blackstart_agent.host.ports import SIGCONT, SIGKILL, SIGSTOP, Host, Process
+
+DEATH_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessKill:
+    """Every matching process gets SIGKILL once. There is nothing to revert: a restart is what is measured."""
+
+    kind: ClassVar[str] = "process.kill"
+    select: select.Selector
+
+    def prepare(self, host: Host, around: Surroundings) -> Prepared:
+        found, undo = _prepare(self.kind, self.select, host, around)
+        return Prepared(tuple(Hit("process", select.label(process), "SIGKILL") for process in found), undo)
+
+    @classmethod
+    def stage(cls, host: Host, undo: Undo) -> None:
+        """There is nothing to make ready."""
+
+    @classmethod
+    def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
+        """What was found is killed first, then what was forked since; nothing that started at T0 or later."""
+        before_ticks = host.clock.boot_ticks()
+        for process in processes(undo, "processes"):
+            host.processes.signal(process, SIGKILL)
+        spare = select.Untouchable.of(undo)
+        for process in select.selector_of(undo).matches(host):
+            if process.start_ticks < before_ticks and not spare.reason(process):
+                host.processes.signal(process, SIGKILL)
+
+    @classmethod
+    def finish(cls, host: Host, undo: Undo) -> None:
+        host.processes.settle(processes(undo, "processes"), timeout_s=DEATH_TIMEOUT_S)
+
+    @classmethod
+    def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
+        return [
+            f"{select.label(process)} still runs"
+            for process in processes(undo, "processes")
+            if host.processes.alive(process)
+        ]
+
+    @classmethod
+    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
+        """There is no lease to move."""
+
+    @classmethod
+    def revert(cls, host: Host, undo: Undo) -> None:
+        """A killed process does not come back by our hand; its supervisor starts a new one."""
+
+    @classmethod
+    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPause:
+    """Every matching process stands still (SIGSTOP) until revert (SIGCONT), and those that it forks too.
+
+    A process that was already stopped before stays stopped on revert.
+    """
+
+    kind: ClassVar[str] = "process.pause"
+    select: select.Selector
+
+    def prepare(self, host: Host, around: Surroundings) -> Prepared:
+        found, undo = _prepare(self.kind, self.select, host, around)
+        fresh = [process for process in found if not process.stopped]
+        if not fresh:
+            raise Refused([f"{self.kind}: every process that matches {self.select} is stopped already"])
+        hits = tuple(Hit("process", select.label(process), "SIGSTOP, SIGCONT on revert") for process in fresh)
+        return Prepared(hits, undo, (f"kill -CONT {' '.join(str(process.pid) for process in fresh)}",))
+
+    @classmethod
+    def stage(cls, host: Host, undo: Undo) -> None:
+        """There is nothing to make ready."""
+
+    @classmethod
+    def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
+        for process in _ours(undo):
+            host.processes.signal(process, SIGSTOP)
+
+    @classmethod
+    def finish(cls, host: Host, undo: Undo) -> None:
+        select.stop_all(host, [select.selector_of(undo)], select.Untouchable.of(undo))
+
+    @classmethod
+    def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
+        stopped = {select.same(process) for process in host.processes.list() if process.stopped}
+        awake = [process for process in _ours(undo) if select.same(process) not in stopped]
+        return [f"{select.label(process)} is not stopped" for process in awake]
+
+    @classmethod
+    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
+        """Nothing in the kernel ends a SIGSTOP: the guardian and its sentry keep this deadline."""
+
+    @classmethod
+    def revert(cls, host: Host, undo: Undo) -> None:
+        for process in _still_stopped(host, undo):
+            host.processes.signal(process, SIGCONT)
+
+    @classmethod
+    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
+        return [f"{select.label(process)} is stopped" for process in _still_stopped(host, undo)]
+
+
+def _prepare(
+    kind: str, selector: select.Selector, host: Host, around: Surroundings
+) -> tuple[tuple[Process, ...], dict[str, Json]]:
+    spare = select.untouchable(host, around)
+    found = tuple(selector.matches(host))
+    reasons = select.refusals(kind, selector, found, spare)
+    if reasons:
+        raise Refused(reasons)
+    asleep = tuple(process for process in found if process.stopped)
+    undo: dict[str, Json] = {
+        "boot_id": host.clock.boot_id(),
+        "processes": process_rows(found),
+        "stopped_before": process_rows(asleep),
+        **selector.rows(),
+        **spare.undo(),
+    }
+    return found, undo
+
+
+def _ours(undo: Undo) -> list[Process]:
+    before = {select.same(process) for process in processes(undo, "stopped_before")}
+    return [process for process in processes(undo, "processes") if select.same(process) not in before]
+
+
+def _still_stopped(host: Host, undo: Undo) -> list[Process]:
+    """What we stopped and still stands: the recorded processes, and matching ones that were forked since."""
+    if not of_this_boot(host, undo):
+        return []
+    return select.stopped_by_us(
+        host, [select.selector_of(undo)], processes(undo, "processes"), processes(undo, "stopped_before")
+    )

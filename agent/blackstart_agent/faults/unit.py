@@ -1,0 +1,110 @@
+"""unit.stop: supervised services are down and stay down until revert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from blackstart_agent.errors import InvalidOrder, Refused
+from blackstart_agent.faults.base import Hit, Prepared, Surroundings, Undo
+from blackstart_agent.faults.select import protected
+from blackstart_agent.faults.undo import of_this_boot, texts
+from blackstart_agent.host.ports import Host
+
+STOP_TIMEOUT_S = 10.0
+KILL_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStop:
+    """The units are stopped as an administrator would, killed after 10 s, and not started until revert."""
+
+    kind: ClassVar[str] = "unit.stop"
+    units: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.units or not all(self.units):
+            raise InvalidOrder(f"{self.kind}: units must name at least one unit, got {list(self.units)}")
+
+    def prepare(self, host: Host, around: Surroundings) -> Prepared:
+        wanted = tuple(dict.fromkeys(self.units))
+        running = {unit.name: unit.running for unit in host.units.list()}
+        reasons = [reason for name in wanted for reason in _refusals(host, around, name, running)]
+        if reasons:
+            raise Refused(reasons)
+        hits = tuple(Hit("unit", name, "stopped and held down, started again on revert") for name in wanted)
+        return Prepared(
+            hits, {"boot_id": host.clock.boot_id(), "units": list(wanted)}, host.units.manual(wanted)
+        )
+
+    @classmethod
+    def stage(cls, host: Host, undo: Undo) -> None:
+        """There is nothing to make ready."""
+
+    @classmethod
+    def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
+        host.units.hold(texts(undo, "units"), kill=False)
+
+    @classmethod
+    def finish(cls, host: Host, undo: Undo) -> None:
+        slow = host.units.settle(texts(undo, "units"), timeout_s=STOP_TIMEOUT_S)
+        if slow:
+            host.units.hold(slow, kill=True)
+            host.units.settle(slow, timeout_s=KILL_TIMEOUT_S)
+
+    @classmethod
+    def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
+        return not_down(host, texts(undo, "units"))
+
+    @classmethod
+    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
+        """Nothing in the kernel starts a unit: the guardian and its sentry keep this deadline."""
+
+    @classmethod
+    def revert(cls, host: Host, undo: Undo) -> None:
+        release(host, undo)
+
+    @classmethod
+    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
+        return still_held(host, undo)
+
+
+def not_down(host: Host, names: Sequence[str]) -> list[str]:
+    """Why these units do not count as down."""
+    seen = {unit.name: unit for unit in host.units.list()}
+    loose = [f"unit {name} is not held down" for name in names if name in seen and not seen[name].held]
+    alive = [f"unit {name} still has a process" for name in names if host.units.processes(name)]
+    return [*loose, *alive]
+
+
+def release(host: Host, undo: Undo) -> None:
+    """The units may start again and have been told to.
+
+    Those that are not held (any more) too: a revert that died half-way may have released, but not started.
+    """
+    if of_this_boot(host, undo):
+        ours = texts(undo, "units")
+        host.units.release([unit.name for unit in host.units.list() if unit.name in ours])
+
+
+def still_held(host: Host, undo: Undo) -> list[str]:
+    return [f"unit {name} is held down" for name in _held(host, undo)]
+
+
+def _held(host: Host, undo: Undo) -> list[str]:
+    if not of_this_boot(host, undo):
+        return []
+    ours = texts(undo, "units")
+    return [unit.name for unit in host.units.list() if unit.held and unit.name in ours]
+
+
+def _refusals(host: Host, around: Surroundings, name: str, running: dict[str, bool]) -> list[str]:
+    if protected(name, around.protected_units):
+        return [f"unit.stop: policy.toml protects unit {name}"]
+    if name not in running:
+        return [f"unit.stop: no unit {name} on this host; it has {', '.join(sorted(running)) or 'none'}"]
+    if not running[name]:
+        return [f"unit.stop: unit {name} does not run"]
+    own = [process.pid for process in host.units.processes(name) if process.pid in around.own_pids]
+    return [f"unit.stop: unit {name} is blackstart's own (process {own[0]})"] if own else []
