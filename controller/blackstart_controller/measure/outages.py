@@ -117,7 +117,8 @@ def _last_ok(before: Sequence[SamplePoint], first_bad_start_ns: int) -> int | No
 def _last_bad(bad: Sequence[SamplePoint], settle_ns: int) -> int:
     """The earliest moment after which the service can have been back for `settle_ns`.
 
-    Between two bad samples so far apart it may have been, though it is not proved (a hole, or just too few oks).
+    Between two bad samples so far apart it may have been, though it is not proved (a hole, or just too few
+    oks).
     """
     latest_ns = low(bad[0])
     for earlier, later in pairwise(bad):
