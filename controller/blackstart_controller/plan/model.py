@@ -1,7 +1,7 @@
-"""The plan: exactly which host gets which order, who probes what, and what was found wrong. Pure, frozen data.
+"""The plan: exactly which host gets which order, who probes what, what was found wrong. Frozen data.
 
-Durations are seconds (`_s`) or milliseconds (`_ms`). Addresses are strings. Everything here can be turned into
-JSON by `dataclasses.asdict` and back, and is hashed in that form.
+Durations are seconds (`_s`) or milliseconds (`_ms`). Addresses are strings. Everything here becomes
+JSON by `dataclasses.asdict`, comes back by `codec.plan_from_dict`, and is hashed in that form.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FleetSnapshot:
     controller_addresses: tuple[str, ...] = ()
 
 
-# ---- faults, as orders carry them (site.blackout has become host.blackout, selectors have become addresses) ---
+# ---- faults, as orders carry them: site.blackout has become host.blackout, selectors are addresses --------
 
 
 @dataclass(frozen=True, slots=True)

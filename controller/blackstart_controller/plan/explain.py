@@ -1,0 +1,124 @@
+"""A plan in words, for `blackstart plan` and for the head of a report. Pure strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from blackstart_controller.plan.model import (
+    FaultSpec,
+    HostBlackout,
+    HostOrder,
+    Mode,
+    NetworkPartition,
+    Plan,
+    ProcessKill,
+    ProcessPause,
+    ProcessSelector,
+    UnitStop,
+)
+from blackstart_controller.spec.duration import format_duration
+
+
+def explain(plan: Plan) -> str:
+    """Return one paragraph: what will be broken, for how long, who watches, and what ends it."""
+    hosts = sorted({order.host for order in plan.orders})
+    observers = sorted({probe.observer for probe in plan.probes})
+    services = _list([service.name for service in plan.services])
+    sentences = [
+        f"{plan.experiment} hits {_count(len(hosts), 'host')} ({_list(hosts)}) with {_kinds(plan.orders)}.",
+        f"Everything must be steady for {seconds(plan.baseline_s)} first, else nothing is injected.",
+        f"The faults hold until {seconds(plan.hold_s)} after T0; {_ending(plan)}",
+    ]
+    if plan.services:
+        watched = f"{_count(len(plan.services), 'service')} ({services})"
+        sentences.append(f"{_count(len(observers), 'observer')} ({_list(observers)}) probe {watched}.")
+        sentences.append(
+            f"A service counts as back after {seconds(plan.settle_s)} of good answers, and is waited for "
+            f"{seconds(plan.watch_s)} after the last revert."
+        )
+    sentences.append(f"Seed {plan.seed} made every choice.")
+    return " ".join(sentences)
+
+
+def order_lines(plan: Plan) -> list[str]:
+    """Return the orders as aligned lines, a header first: when, where, what, for how long."""
+    rows = [("AT", "HOST", "FAULT", "FOR", "WHAT")]
+    in_time = sorted(plan.orders, key=lambda order: (order.at_s, order.step, order.host))
+    rows += [
+        (f"+{seconds(order.at_s)}", order.host, order.fault.kind, seconds(order.hold_s), what(order.fault))
+        for order in in_time
+    ]
+    return align(rows)
+
+
+def service_lines(plan: Plan) -> list[str]:
+    """Return the services as aligned lines, a header first: what is watched, by whom, for which objective."""
+    rows = [("SERVICE", "MEMBERS", "OBJECTIVE", "PROBES", "OBSERVERS")]
+    for service in plan.services:
+        probes = [probe for probe in plan.probes if probe.service == service.name]
+        objective = "-" if service.rto_s is None else f"back in {seconds(service.rto_s)}"
+        kinds = dict.fromkeys(probe.spec.kind for probe in probes)
+        observers = dict.fromkeys(probe.observer for probe in probes)
+        rows.append(
+            (service.name, _list(service.members), objective, ", ".join(kinds) or "-", _list([*observers]))
+        )
+    return align(rows) if plan.services else []
+
+
+def finding_lines(plan: Plan) -> list[str]:
+    """Return the findings as lines, errors first."""
+    return [f"{finding.level}: {finding.text}" for finding in plan.findings]
+
+
+def what(fault: FaultSpec) -> str:
+    """Return the parameters of a fault in a few words."""
+    match fault:
+        case NetworkPartition():
+            ports = f" ports {_list([str(port) for port in fault.ports])}" if fault.ports else ""
+            way = {"both": "to and from", "in": "from", "out": "to"}[fault.direction]
+            return f"{fault.verdict} {way} {_list(fault.peers)}{ports}"
+        case ProcessKill() | ProcessPause():
+            return _processes(fault.select)
+        case UnitStop():
+            return f"units {_list(fault.units)}"
+        case HostBlackout():
+            return f"network cut, units {'killed' if fault.units == 'kill' else 'frozen'}"
+
+
+def seconds(value_s: float) -> str:
+    """Return seconds the way documents write them."""
+    return format_duration(round(value_s * 1000))
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines whose columns stand under each other, two spaces apart."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _ending(plan: Plan) -> str:
+    if plan.mode is Mode.SEALED:
+        return "they are sealed: each ends at its own time, even if the controller is gone."
+    lease = seconds(min(order.lease_s for order in plan.orders))
+    return f"they are tethered: each ends at most {lease} after the controller is gone."
+
+
+def _kinds(orders: Iterable[HostOrder]) -> str:
+    return _list(sorted({order.fault.kind for order in orders}))
+
+
+def _processes(select: ProcessSelector) -> str:
+    if select.unit:
+        return f"processes of unit {select.unit}"
+    return f"processes of {select.executable}" if select.executable else f"processes named {select.name}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown or "-"

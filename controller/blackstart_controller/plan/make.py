@@ -1,0 +1,62 @@
+"""Experiment × fleet snapshot → plan. Pure: the same inputs give the same plan, order ids apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from blackstart_controller.plan.model import Finding, FleetSnapshot, Mode, Plan, PlannedProbe, Service
+from blackstart_controller.plan.observers import plan_probes
+from blackstart_controller.plan.orders import make_orders
+from blackstart_controller.plan.preflight import Draft, find, in_order
+from blackstart_controller.plan.targets import choose_targets, matching
+from blackstart_controller.spec.experiment import Experiment, ServiceEntry
+
+
+def make_plan(
+    experiment: Experiment, fleet: FleetSnapshot, *, ids: Callable[[], str], seed: int | None = None
+) -> Plan:
+    """Return the plan with everything that was found wrong in it; `plan.errors` must be empty to run it.
+
+    `ids` gives a new order id at each call. `seed` overrides the document's. Raises NoTargets when a
+    step matches no host.
+    """
+    seed = experiment.seed if seed is None else seed
+    targets = choose_targets(experiment, fleet, seed)
+    orders = make_orders(experiment, targets, fleet, ids)
+    hit = frozenset(order.host for order in orders)
+    probes: list[PlannedProbe] = []
+    findings: list[Finding] = []
+    for entry in experiment.services:
+        planned, found = plan_probes(entry, fleet, hit, seed)
+        probes.extend(planned)
+        findings.extend(found)
+    findings.extend(find(Draft(experiment, fleet, orders, tuple(probes))))
+    return Plan(
+        experiment=experiment.name,
+        description=experiment.description,
+        hypothesis=experiment.hypothesis,
+        seed=seed,
+        mode=Mode(experiment.mode),
+        baseline_s=experiment.baseline_ms / 1000,
+        settle_s=experiment.settle_ms / 1000,
+        watch_s=experiment.watch_ms / 1000,
+        hold_s=max(order.at_s + order.hold_s for order in orders),
+        orders=orders,
+        services=tuple(_service(entry, fleet) for entry in experiment.services),
+        probes=tuple(probes),
+        findings=in_order(findings),
+        tags=experiment.tags,
+        owner=experiment.owner,
+        max_skew_ms=float(experiment.limits.max_skew_ms),
+    )
+
+
+def _service(entry: ServiceEntry, fleet: FleetSnapshot) -> Service:
+    rto_ms, rpo_ms = entry.objective.rto_ms, entry.objective.rpo_ms
+    return Service(
+        name=entry.name,
+        members=tuple(host.name for host in matching(entry.members, fleet)),
+        depends_on=entry.depends_on,
+        rto_s=None if rto_ms is None else rto_ms / 1000,
+        rpo_s=None if rpo_ms is None else rpo_ms / 1000,
+    )

@@ -1,0 +1,188 @@
+"""What is wrong with a plan before anyone is asked. An error stops the run before anything is armed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, groupby
+from typing import Final
+
+from blackstart_controller.plan.model import (
+    Finding,
+    FleetSnapshot,
+    HostBlackout,
+    HostOrder,
+    HostView,
+    Mode,
+    NetworkPartition,
+    PlannedProbe,
+)
+from blackstart_controller.plan.peers import host_network
+from blackstart_controller.plan.probes import named_hosts
+from blackstart_controller.plan.targets import known_sites, matching
+from blackstart_controller.spec.duration import format_duration
+from blackstart_controller.spec.errors import one_of
+from blackstart_controller.spec.experiment import Experiment, Partition
+
+SEALED_MAX_HOLD_MS: Final = 600_000  # what an agent's policy allows unless it says otherwise
+_LOCAL: Final = ("localhost",)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the checks look at."""
+
+    experiment: Experiment
+    fleet: FleetSnapshot
+    orders: tuple[HostOrder, ...]
+    probes: tuple[PlannedProbe, ...]
+
+    @property
+    def targets(self) -> tuple[HostView, ...]:
+        hit = {order.host for order in self.orders}
+        return tuple(host for host in self.fleet.hosts if host.name in hit)
+
+
+def find(draft: Draft) -> tuple[Finding, ...]:
+    """Return everything that was found, errors first, each once."""
+    found: list[Finding] = []
+    for check in (_limits, _holds, _hosts, _controller, _partitions, _services, _names, _overlaps):
+        found.extend(check(draft))
+    return in_order(found)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return `findings` with errors before warnings before notes, each once."""
+    rank = {"error": 0, "warning": 1, "note": 2}
+    return tuple(sorted(dict.fromkeys(findings), key=lambda finding: rank[finding.level]))
+
+
+def _limits(draft: Draft) -> Iterator[Finding]:
+    limits = draft.experiment.limits
+    hosts = sorted(host.name for host in draft.targets)
+    sites = sorted({host.site for host in draft.targets})
+    for what, names, key, limit in (
+        ("hosts", hosts, "max_hosts", limits.max_hosts),
+        ("sites", sites, "max_sites", limits.max_sites),
+    ):
+        if limit is None:
+            yield Finding("note", f"limits.{key} is not set; {len(names)} {what} would be hit")
+        elif len(names) > limit:
+            text = f"{len(names)} {what} would be hit ({_some(names)}); limits.{key} is {limit}"
+            yield Finding("error", text)
+
+
+def _holds(draft: Draft) -> Iterator[Finding]:
+    """A sealed fault cannot be ended early by the controller, so a long one must be asked for by name."""
+    sealed = draft.experiment.mode == "sealed"
+    limit_ms = draft.experiment.limits.max_hold_ms
+    if limit_ms is None:
+        if not sealed:
+            return
+        limit_ms = SEALED_MAX_HOLD_MS
+    for number, step in enumerate(draft.experiment.steps):
+        if step.hold_ms <= limit_ms:
+            continue
+        hold, limit = format_duration(step.hold_ms), format_duration(limit_ms)
+        why = "; sealed faults cannot be ended early by the controller" if sealed else ""
+        yield Finding("error", f"steps[{number}] {step.fault}: holds {hold}, limits.max_hold is {limit}{why}")
+
+
+def _hosts(draft: Draft) -> Iterator[Finding]:
+    """Each target must be there, able, and clean."""
+    for host in draft.targets:
+        if not host.connected:
+            yield Finding("error", f"{host.name}: its agent is not connected; nothing can be armed on it")
+            continue
+        for kind in sorted({order.fault.kind for order in draft.orders if order.host == host.name}):
+            if kind not in host.fault_kinds:
+                reason = (
+                    host.unsupported.get(kind) or f"its agent knows {_some(host.fault_kinds) or 'no fault'}"
+                )
+                yield Finding("error", f"{host.name}: {kind} is not possible here: {reason}")
+        if host.open_faults:
+            text = f"{host.name}: {host.open_faults} faults of an earlier run are not reverted yet"
+            yield Finding("error", f"{text}; wait, or run blackstart-agent revert --all there")
+
+
+def _controller(draft: Draft) -> Iterator[Finding]:
+    """Only a blackout takes the controller away: in every other cut the control path stays open."""
+    own = {network for address in draft.fleet.controller_addresses if (network := host_network(address))}
+    for host in draft.targets:
+        blackouts = [order for order in draft.orders if order.host == host.name and _is_blackout(order)]
+        if not blackouts or not own & {host_network(address) for address in host.addresses}:
+            continue
+        step = f"steps[{blackouts[0].step}]"
+        if blackouts[0].mode is Mode.TETHERED:
+            text = f"{step}: the blackout includes {host.name}, where the controller runs"
+            why = "without its controller a tethered fault ends at once"
+            yield Finding(
+                "error", f"{text}; {why}: move the controller, leave the host out, or use mode: sealed"
+            )
+        else:
+            text = (
+                f"{step}: the controller on {host.name} goes dark too; its report comes when the host is back"
+            )
+            yield Finding("warning", text)
+
+
+def _is_blackout(order: HostOrder) -> bool:
+    return isinstance(order.fault, HostBlackout)
+
+
+def _partitions(draft: Draft) -> Iterator[Finding]:
+    sites = known_sites(draft.fleet)
+    for number, step in enumerate(draft.experiment.steps):
+        if not isinstance(step, Partition):
+            continue
+        where = f"steps[{number}] network.partition"
+        if step.peers.site is not None and step.peers.site not in sites:
+            text = f"{where}: from: no host is in site {step.peers.site}; {one_of(sites, step.peers.site)}"
+            yield Finding("error", text)
+            continue
+        for order in draft.orders:
+            if order.step == number and isinstance(order.fault, NetworkPartition) and not order.fault.peers:
+                text = f"{where}: from has no address other than those of {order.host} itself"
+                yield Finding("error", f"{text}; nothing would be cut there")
+
+
+def _services(draft: Draft) -> Iterator[Finding]:
+    if not draft.experiment.services:
+        yield Finding("warning", "no services are given: faults would be injected and nothing measured")
+    for service in draft.experiment.services:
+        if not matching(service.members, draft.fleet):
+            text = f"service {service.name}: no host matches its members {service.members}"
+            yield Finding("warning", text)
+
+
+def _names(draft: Draft) -> Iterator[Finding]:
+    """Names that no known host has may still be in DNS, so they are told and not refused."""
+    known = {host.name for host in draft.fleet.hosts}
+    for probe in draft.probes:
+        for name in named_hosts(probe.spec):
+            if name not in known and name not in _LOCAL:
+                text = f"service {probe.service}: {name} is no known host; its observers must resolve it"
+                yield Finding(
+                    "note" if "." in name else "warning", f"{text} ({one_of(sorted(known)[:20], name)})"
+                )
+
+
+def _overlaps(draft: Draft) -> Iterator[Finding]:
+    by_host = sorted(draft.orders, key=lambda order: order.host)
+    for host, orders in groupby(by_host, key=lambda order: order.host):
+        for first, second in combinations(list(orders), 2):
+            together = first.at_s < second.at_s + second.hold_s and second.at_s < first.at_s + first.hold_s
+            if together and _conflict(first, second):
+                both = " and ".join(f"steps[{order.step}] {order.fault.kind}" for order in (first, second))
+                yield Finding("note", f"{host}: {both} overlap in time; neither can be measured alone")
+
+
+def _conflict(first: HostOrder, second: HostOrder) -> bool:
+    """Cuts add up; a blackout swallows everything, and two hands on one process get in each other's way."""
+    if _is_blackout(first) or _is_blackout(second):
+        return True
+    return not (isinstance(first.fault, NetworkPartition) or isinstance(second.fault, NetworkPartition))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
