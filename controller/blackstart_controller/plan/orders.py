@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from blackstart_controller.plan.model import (
     FaultSpec,
@@ -17,7 +18,7 @@ from blackstart_controller.plan.model import (
     ProcessSelector,
     UnitStop,
 )
-from blackstart_controller.plan.peers import peer_networks
+from blackstart_controller.plan.peers import peer_networks, without_own
 from blackstart_controller.spec import experiment as spec
 
 
@@ -29,12 +30,13 @@ def make_orders(
 ) -> tuple[HostOrder, ...]:
     """Return one order per step and target, in the document's order, each with its own id."""
     mode = Mode(experiment.mode)
+    faults = [fault_of(step, fleet) for step in experiment.steps]
     return tuple(
         HostOrder(
             id=ids(),
             host=host.name,
             step=number,
-            fault=fault_of(step, host, fleet),
+            fault=_for_host(faults[number], host),
             mode=mode,
             at_s=step.at_ms / 1000,
             hold_s=step.hold_ms / 1000,
@@ -45,13 +47,13 @@ def make_orders(
     )
 
 
-def fault_of(step: spec.Step, host: HostView, fleet: FleetSnapshot) -> FaultSpec:
-    """Return the fault of `step` as it is for `host`: no selectors are left in it."""
+def fault_of(step: spec.Step, fleet: FleetSnapshot) -> FaultSpec:
+    """Return the fault of `step`: no selectors of peers are left in it."""
     match step:
         case spec.SiteBlackout() | spec.HostBlackout():
             return HostBlackout(step.units)
         case spec.Partition():
-            peers = peer_networks(step.peers, host, fleet)
+            peers = peer_networks(step.peers, fleet)
             return NetworkPartition(peers, step.ports, step.direction, step.verdict)
         case spec.KillProcess():
             return ProcessKill(_processes(step))
@@ -59,6 +61,12 @@ def fault_of(step: spec.Step, host: HostView, fleet: FleetSnapshot) -> FaultSpec
             return ProcessPause(_processes(step))
         case spec.StopUnits():
             return UnitStop(step.units)
+
+
+def _for_host(fault: FaultSpec, host: HostView) -> FaultSpec:
+    if isinstance(fault, NetworkPartition):
+        return replace(fault, peers=without_own(fault.peers, host))
+    return fault
 
 
 def _processes(step: spec.OfProcess) -> ProcessSelector:

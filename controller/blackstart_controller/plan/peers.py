@@ -13,14 +13,19 @@ from blackstart_controller.spec.experiment import PeerSet
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def peer_networks(peers: PeerSet, target: HostView, fleet: FleetSnapshot) -> tuple[str, ...]:
-    """Return the peers of `target` as CIDRs, sorted, each once; never the target's own."""
-    own = {network for address in target.addresses if (network := host_network(address))}
+def peer_networks(peers: PeerSet, fleet: FleetSnapshot) -> tuple[str, ...]:
+    """Return the peers as CIDRs, v4 before v6, sorted, each once."""
     if peers.cidr is not None:
         wanted = {ipaddress.ip_network(cidr, strict=False) for cidr in peers.cidr}
     else:
         wanted = set(_networks(peer_hosts(peers, fleet)))
-    return tuple(map(str, sorted(wanted - own, key=_order)))
+    return tuple(map(str, sorted(wanted, key=_order)))
+
+
+def without_own(networks: tuple[str, ...], target: HostView) -> tuple[str, ...]:
+    """Return `networks` without the target's own addresses: a host is never cut from itself."""
+    own = {str(network) for address in target.addresses if (network := host_network(address))}
+    return networks if own.isdisjoint(networks) else tuple(one for one in networks if one not in own)
 
 
 def peer_hosts(peers: PeerSet, fleet: FleetSnapshot) -> tuple[HostView, ...]:

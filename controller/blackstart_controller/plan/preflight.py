@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, groupby
+from functools import cached_property
+from itertools import combinations
 from typing import Final
 
 from blackstart_controller.plan.model import (
@@ -28,7 +29,7 @@ SEALED_MAX_HOLD_MS: Final = 600_000  # what an agent's policy allows unless it s
 _LOCAL: Final = ("localhost",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draft:
     """What the checks look at."""
 
@@ -37,10 +38,16 @@ class Draft:
     orders: tuple[HostOrder, ...]
     probes: tuple[PlannedProbe, ...]
 
-    @property
+    @cached_property
     def targets(self) -> tuple[HostView, ...]:
-        hit = {order.host for order in self.orders}
-        return tuple(host for host in self.fleet.hosts if host.name in hit)
+        return tuple(host for host in self.fleet.hosts if host.name in self.orders_of)
+
+    @cached_property
+    def orders_of(self) -> dict[str, list[HostOrder]]:
+        by_host: dict[str, list[HostOrder]] = {}
+        for order in self.orders:
+            by_host.setdefault(order.host, []).append(order)
+        return by_host
 
 
 def find(draft: Draft) -> tuple[Finding, ...]:
@@ -94,7 +101,7 @@ def _hosts(draft: Draft) -> Iterator[Finding]:
         if not host.connected:
             yield Finding("error", f"{host.name}: its agent is not connected; nothing can be armed on it")
             continue
-        for kind in sorted({order.fault.kind for order in draft.orders if order.host == host.name}):
+        for kind in sorted({order.fault.kind for order in draft.orders_of[host.name]}):
             if kind not in host.fault_kinds:
                 reason = (
                     host.unsupported.get(kind) or f"its agent knows {_some(host.fault_kinds) or 'no fault'}"
@@ -109,7 +116,7 @@ def _controller(draft: Draft) -> Iterator[Finding]:
     """Only a blackout takes the controller away: in every other cut the control path stays open."""
     own = {network for address in draft.fleet.controller_addresses if (network := host_network(address))}
     for host in draft.targets:
-        blackouts = [order for order in draft.orders if order.host == host.name and _is_blackout(order)]
+        blackouts = [order for order in draft.orders_of[host.name] if _is_blackout(order)]
         if not blackouts or not own & {host_network(address) for address in host.addresses}:
             continue
         step = f"steps[{blackouts[0].step}]"
@@ -137,7 +144,8 @@ def _partitions(draft: Draft) -> Iterator[Finding]:
             continue
         where = f"steps[{number}] network.partition"
         if step.peers.site is not None and step.peers.site not in sites:
-            text = f"{where}: from: no host is in site {step.peers.site}; {one_of(sites, step.peers.site)}"
+            known = one_of(sites, step.peers.site, word="known")
+            text = f"{where}: from: no host is in site {step.peers.site}; {known}"
             yield Finding("error", text)
             continue
         for order in draft.orders:
@@ -150,31 +158,37 @@ def _services(draft: Draft) -> Iterator[Finding]:
     if not draft.experiment.services:
         yield Finding("warning", "no services are given: faults would be injected and nothing measured")
     for service in draft.experiment.services:
-        if not matching(service.members, draft.fleet):
+        members = [host.name for host in matching(service.members, draft.fleet)]
+        if not members:
             text = f"service {service.name}: no host matches its members {service.members}"
             yield Finding("warning", text)
+        elif all(name in draft.orders_of for name in members):
+            yield Finding("note", f"service {service.name}: all its members are hit ({_some(members)})")
 
 
 def _names(draft: Draft) -> Iterator[Finding]:
     """Names that no known host has may still be in DNS, so they are told and not refused."""
-    known = {host.name for host in draft.fleet.hosts}
+    known = dict.fromkeys(sorted(host.name for host in draft.fleet.hosts))
     for probe in draft.probes:
         for name in named_hosts(probe.spec):
             if name not in known and name not in _LOCAL:
                 text = f"service {probe.service}: {name} is no known host; its observers must resolve it"
                 yield Finding(
-                    "note" if "." in name else "warning", f"{text} ({one_of(sorted(known)[:20], name)})"
+                    "note" if "." in name else "warning", f"{text} ({one_of(known, name, word='known')})"
                 )
 
 
 def _overlaps(draft: Draft) -> Iterator[Finding]:
-    by_host = sorted(draft.orders, key=lambda order: order.host)
-    for host, orders in groupby(by_host, key=lambda order: order.host):
-        for first, second in combinations(list(orders), 2):
-            together = first.at_s < second.at_s + second.hold_s and second.at_s < first.at_s + first.hold_s
-            if together and _conflict(first, second):
-                both = " and ".join(f"steps[{order.step}] {order.fault.kind}" for order in (first, second))
-                yield Finding("note", f"{host}: {both} overlap in time; neither can be measured alone")
+    steps: dict[int, HostOrder] = {
+        order.step: order for order in draft.orders
+    }  # one of each: times are the step's
+    hosts = {step: {order.host for order in draft.orders if order.step == step} for step in steps}
+    for first, second in combinations(steps.values(), 2):
+        both = sorted(hosts[first.step] & hosts[second.step])
+        together = first.at_s < second.at_s + second.hold_s and second.at_s < first.at_s + first.hold_s
+        if both and together and _conflict(first, second):
+            pair = " and ".join(f"steps[{order.step}] {order.fault.kind}" for order in (first, second))
+            yield Finding("note", f"{pair} overlap in time on {_some(both)}; neither can be measured alone")
 
 
 def _conflict(first: HostOrder, second: HostOrder) -> bool:

@@ -63,7 +63,7 @@ def _nobody(step: Step, fleet: FleetSnapshot) -> str:
     if not fleet.hosts:
         return "no host has ever enrolled; see blackstart token create"
     if isinstance(step, SiteBlackout):
-        return f"no host is in site {step.site}; {one_of(known_sites(fleet), step.site)}"
+        return f"no host is in site {step.site}; {one_of(known_sites(fleet), step.site, word='known')}"
     reasons = []
     for requirement in step.on.requirements:
         values = sorted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from blackstart_controller.spec.types import describe
 from blackstart_controller.spec.yaml_source import Document, Path, Value
 
 MAX_LINES: Final = 20
+MAX_VALUES: Final = 30
 Loc = tuple[int | str, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,12 +65,15 @@ def dotted(path: Path) -> str:
     return text
 
 
-def one_of(values: Iterable[str], given: str = "") -> str:
-    """Return the allowed values as words, and the one that was probably meant."""
+def one_of(values: Iterable[str], given: str = "", *, word: str = "allowed") -> str:
+    """Return the allowed values as words (the first 30), and the one that was probably meant."""
+    import difflib  # only when something is wrong: a good document does not pay for it
+
     known = list(values)
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     meant = f"; did you mean {close[0]}?" if close else ""
-    return f"allowed: {', '.join(known) or 'none'}{meant}"
+    more = f" and {len(known) - MAX_VALUES} more" if len(known) > MAX_VALUES else ""
+    return f"{word}: {', '.join(known[:MAX_VALUES]) or 'none'}{more}{meant}"
 
 
 def _prefix(path: Path) -> str:
