@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-MISSING = "blackstart: the command line is not installed here (no module {name}); run: pip install 'blackstart[cli]'"
+MISSING = (
+    "blackstart: the command line is not installed (no module {name}); run: pip install 'blackstart[cli]'"
+)
 
 
 def main() -> None:

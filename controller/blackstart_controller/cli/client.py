@@ -17,7 +17,10 @@ from blackstart_controller.cli.context import Context
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
-SILENCE_TIMEOUT_S = 60.0  # an event stream sends a comment at least every 15 s
+SILENCE_TIMEOUT_S = (
+    5.0  # of an event stream: then it is opened anew, which costs little and finds a dead peer
+)
+OPENED, END = "opened", "end"
 
 
 def _classes(base: type[errors.BlackstartError]) -> Iterator[type[errors.BlackstartError]]:
@@ -38,15 +41,19 @@ BY_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One server-sent event: `name` is "message" or "end"; `id` the sequence number to go on after, "" if unknown."""
+    """A server-sent event: `name` is OPENED (ours, first), "message" or END; `id` is what to go on after."""
 
     name: str
     id: str
     data: Any
 
 
+class Silent(errors.Unreachable):
+    """The event stream is open, and nothing came for a while."""
+
+
 class Client:
-    """A connection to one controller. Only the context's authority is trusted, and no proxy of the environment is used."""
+    """A connection to one controller. Only the context's authority is trusted, and no proxy is used."""
 
     def __init__(self, context: Context) -> None:
         self._url = context.url
@@ -76,7 +83,7 @@ class Client:
         return _decode(self._send("POST", _path(parts), json=body, headers=headers))
 
     def events(self, run: str, *, after: str) -> Iterator[StreamEvent]:
-        """The run's log after `after` and then live, until `end` or until the connection breaks (Unreachable)."""
+        """The run's log after `after` and then live, until END; Unreachable when the connection breaks."""
         timeout = httpx2.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         query = {"after": after} if after else {}
         path = _path(("v1", "runs", run, "events"))
@@ -84,8 +91,12 @@ class Client:
             if response.is_error:
                 response.read()
                 raise _failure(response)
-            for event in httpx2.EventSource(response):
-                yield StreamEvent(event.event, event.id, json.loads(event.data) if event.data else None)
+            yield StreamEvent(OPENED, "", None)
+            try:
+                for event in httpx2.EventSource(response):
+                    yield StreamEvent(event.event, event.id, json.loads(event.data or "null"))
+            except httpx2.ReadTimeout as error:
+                raise Silent(f"controller {self._url}: nothing for {SILENCE_TIMEOUT_S:g} s") from error
 
     def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         with self._translated():
@@ -100,11 +111,13 @@ class Client:
             yield
         except httpx2.ConnectTimeout as error:
             raise errors.Unreachable(
-                f"controller {self._url}: no connection within {CONNECT_TIMEOUT_S:g} s; is it running, and is its port open?"
+                f"controller {self._url}: no connection within {CONNECT_TIMEOUT_S:g} s; "
+                "is it running, and is its port open?"
             ) from error
         except httpx2.TimeoutException as error:
             raise errors.Unreachable(
-                f"controller {self._url}: no answer within {ANSWER_TIMEOUT_S:g} s; the request may have been carried out"
+                f"controller {self._url}: no answer within {ANSWER_TIMEOUT_S:g} s; "
+                "the request may have been carried out"
             ) from error
         except (httpx2.RequestError, httpx2.InvalidURL, ssl.SSLError, ValueError) as error:
             raise errors.Unreachable(f"controller {self._url}: {_cause(error)}") from error
@@ -116,7 +129,9 @@ def _trust(context: Context) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cadata=context.ca_pem)
     except (ssl.SSLError, ValueError) as error:
-        raise errors.UsageError("context: ca_pem is no PEM certificate; run `blackstart login URL` again") from error
+        raise errors.UsageError(
+            "context: ca_pem is no PEM certificate; run `blackstart login URL` again"
+        ) from error
 
 
 def _path(parts: tuple[str, ...]) -> str:
@@ -127,7 +142,9 @@ def _decode(response: httpx2.Response) -> Any:
     try:
         return response.json()
     except ValueError as error:
-        raise errors.Unreachable(f"controller {response.url}: the answer is no JSON; is this a blackstart controller?") from error
+        raise errors.Unreachable(
+            f"controller {response.url}: the answer is no JSON; is this a blackstart controller?"
+        ) from error
 
 
 def _failure(response: httpx2.Response) -> errors.BlackstartError:
@@ -135,7 +152,10 @@ def _failure(response: httpx2.Response) -> errors.BlackstartError:
         told = response.json()["error"]
         code, message = str(told["code"]), str(told["message"])
     except (ValueError, KeyError, TypeError):
-        code, message = "", f"controller {response.url}: HTTP {response.status_code}; is this a blackstart controller?"
+        code, message = (
+            "",
+            f"controller {response.url}: HTTP {response.status_code}; is this a blackstart controller?",
+        )
     known = BY_CODE.get(code) or BY_STATUS.get(response.status_code, errors.BlackstartError)
     return known(message)
 
@@ -143,7 +163,7 @@ def _failure(response: httpx2.Response) -> errors.BlackstartError:
 def _cause(error: Exception) -> str:
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"its certificate is not of the pinned authority ({text}); run `blackstart login URL` if it was reinstalled"
+        return f"its certificate is not of the pinned authority ({text}); run `blackstart login URL` again"
     if "refused" in text:
         return f"{text}; is `blackstart serve` running there?"
     return text

@@ -1,4 +1,4 @@
-"""The context: which controller, whose token, which certificate authority. One JSON file that only its owner can read."""
+"""The context: which controller, whose token, which authority. One JSON file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BESIDE_THE_CONTROLLER = Path("/var/lib/blackstart/admin.json")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`url` has no path; `ca_pem` is the only authority that is trusted, "" where the URL is plain HTTP (tests)."""
+    """`url` has no path; `ca_pem` is the only authority that is trusted."""
 
     url: str
     token: str
@@ -29,7 +29,7 @@ def own_file() -> Path:
 
 
 def find(chosen: Path | None) -> Context:
-    """The context in `chosen` (--context, BLACKSTART_CONTEXT), else this user's, else the one of a controller on this host."""
+    """The context in `chosen`, else this user's, else the one of a controller on this host."""
     if chosen is not None:
         return load(chosen)
     tried = (own_file(), BESIDE_THE_CONTROLLER)
@@ -48,11 +48,16 @@ def load(path: Path) -> Context:
         document = json.loads(path.read_text())
         context = Context(url=document["url"].rstrip("/"), token=document["token"], ca_pem=document["ca_pem"])
     except OSError as error:
-        raise UsageError(f"context {path}: {error.strerror}; run `blackstart login URL` or name another file") from error
+        raise UsageError(
+            f"context {path}: {error.strerror}; run `blackstart login URL` or name another file"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"context {path}: must be JSON with url, token and ca_pem; run `blackstart login URL`") from error
+        raise UsageError(
+            f"context {path}: must be JSON with url, token and ca_pem; run `blackstart login URL`"
+        ) from error
     if stat.S_IMODE(mode) & 0o077:
-        raise UsageError(f"context {path}: others can read the token (mode {stat.S_IMODE(mode):04o}); run: chmod 600 {path}")
+        shown = f"{stat.S_IMODE(mode):04o}"
+        raise UsageError(f"context {path}: others can read the token (mode {shown}); run: chmod 600 {path}")
     return context
 
 

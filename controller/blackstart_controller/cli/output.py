@@ -18,12 +18,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def output_option(command: Command) -> Command:
     """Give a command `-o text|json`."""
     return click.option(
-        "-o", "--output-format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the output."
+        "-o",
+        "--output-format",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="Form of the output.",
     )(command)
 
 
 def write(text: str) -> None:
-    """Write `text` and a newline to standard output; a reader that has gone is no error and changes no exit code."""
+    """Write `text` and a newline to standard output; a reader that has gone is no error."""
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
@@ -47,9 +52,15 @@ def progress(text: str) -> None:
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Text in left-aligned columns, two spaces apart, without trailing blanks."""
-    table = [tuple(header), *(tuple("-" if cell in (None, "") else str(cell) for cell in row) for row in rows)]
+    table = [
+        tuple(header),
+        *(tuple("-" if cell in (None, "") else str(cell) for cell in row) for row in rows),
+    ]
     widths = [max(len(row[index]) for row in table) for index in range(len(header))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
 
 
 def labels_text(labels: Mapping[str, str]) -> str:

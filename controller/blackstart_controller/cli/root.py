@@ -1,4 +1,4 @@
-"""The root of the command line: the table of nouns, the one option they share, and the one place that turns errors into exit codes."""
+"""The root of the command line: the table of nouns, and the one place that turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,17 @@ Exit codes of every command, and of `run --wait`:
 """
 
 ENTRIES = {
-    "serve": Entry("serve:serve", "Run the controller: the API, the agents' port and the certificate authority."),
-    "login": Entry("login:login", "Remember a controller and a token, checked against its certificate's pin."),
+    "serve": Entry(
+        "serve:serve", "Run the controller: the API, the agents' port and the certificate authority."
+    ),
+    "login": Entry(
+        "login:login", "Remember a controller and a token, checked against its certificate's pin."
+    ),
     "host": Entry("host:host", "Hosts that joined: list, show."),
     "token": Entry("token:token", "Join tokens for agents: create."),
-    "experiment": Entry("experiment:experiment", "Experiment documents: validate, schema. Needs no controller."),
+    "experiment": Entry(
+        "experiment:experiment", "Experiment documents: validate, schema. Needs no controller."
+    ),
     "plan": Entry("plan:plan", "Show exactly what a run would hit, from the agents themselves."),
     "run": Entry("run:run", "Run an experiment; list, show, watch runs."),
     "halt": Entry("halt:halt", "Halt one run or all; every fault is reverted."),
@@ -48,7 +54,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
 
 
 @click.group(
-    cls=LazyGroup, entries=ENTRIES, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup,
+    entries=ENTRIES,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "--context",
@@ -57,10 +66,17 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     envvar="BLACKSTART_CONTEXT",
     help="File with url, token and ca_pem of a controller, as `serve` and `login` write it.",
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version.",
+)
 @click.pass_context
 def cli(ctx: click.Context, context_file: Path | None) -> None:
-    """Take processes, networks, hosts and whole sites down on purpose, and measure which services come back."""
+    """Take processes, networks, hosts and whole sites down on purpose, and measure what comes back."""
     ctx.obj = context_file
 
 
@@ -85,5 +101,5 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _say(text: str, *, bare: bool = False) -> None:
-    """Write `text` to standard error; documents' errors start with their file and line, so that editors find them."""
+    """Write `text` to standard error; a document's errors start with file and line, for editors."""
     print(text if bare else f"blackstart: {text}", file=sys.stderr)

@@ -1,0 +1,71 @@
+"""`blackstart plan FILE`: what a run would hit, from the agents themselves. Nothing is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blackstart_controller.cli.output import output_option, progress, write, write_json
+from blackstart_controller.cli.session import connect
+from blackstart_controller.errors import NoTargets, Refused
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@output_option
+@click.pass_context
+def plan(ctx: click.Context, file: Path, form: str) -> int:
+    """Show which host would get which order, what exactly it would hit, and what speaks against it.
+
+    Exit code 7 when a rule or a host refuses the run, 6 when no target matches.
+    """
+    from blackstart_controller.cli.experiment import read_checked
+
+    document = read_checked(file)
+    with connect(ctx) as client:
+        made: dict[str, Any] = client.post("v1", "plans", body={"document": document, "file": str(file)})
+    if form == "json":
+        write_json(made)
+    else:
+        write("\n".join(plan_lines(made)))
+    return verdict(made)
+
+
+def verdict(made: Mapping[str, Any]) -> int:
+    """0 when the run could start, else the exit code that says why not."""
+    reasons = [finding for finding in made["plan"]["findings"] if finding["level"] == "error"]
+    reasons += [text for answer in made["answers"] for text in answer["refusals"]]
+    if not made["plan"]["orders"]:
+        progress("blackstart: no target matches; `blackstart host list` shows the hosts and their labels")
+        return NoTargets.exit_code
+    if reasons:
+        progress(f"blackstart: a run would be refused, for {len(reasons)} reason{'s' * (len(reasons) > 1)}")
+        return Refused.exit_code
+    return 0
+
+
+def plan_lines(made: Mapping[str, Any]) -> list[str]:
+    """The plan for a person: in words, by order, what every agent would hit, and the findings."""
+    from blackstart_controller.plan.codec import plan_from_dict
+    from blackstart_controller.plan.explain import explain, finding_lines, order_lines, service_lines
+
+    found = plan_from_dict(made["plan"])
+    hosts = {order.id: order.host for order in found.orders}
+    answers = [line for answer in made["answers"] for line in answer_lines(answer, hosts)]
+    parts = [[explain(found)], order_lines(found), service_lines(found), answers, finding_lines(found)]
+    return [line for part in parts if part for line in (*part, "")][:-1]
+
+
+def answer_lines(answer: Mapping[str, Any], hosts: Mapping[str, str]) -> list[str]:
+    """What one agent said of one order: each thing it would hit, or each reason why it refuses."""
+    host = hosts.get(answer["order_id"], answer["order_id"])
+    hits = [f"{host}: would hit {' '.join(filter(None, _words(hit)))}" for hit in answer["hits"]]
+    return hits + [f"{host}: refuses: {text}" for text in answer["refusals"]]
+
+
+def _words(hit: Mapping[str, Any]) -> tuple[str, str, str]:
+    effect = f"({hit['effect']})" if hit.get("effect") else ""
+    return str(hit.get("what", "")), str(hit.get("target", "")), effect

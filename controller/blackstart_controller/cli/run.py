@@ -1,0 +1,108 @@
+"""`blackstart run FILE` and `blackstart run list|show|watch`."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import click
+
+from blackstart_controller.cli.host import rows_of
+from blackstart_controller.cli.output import columns, output_option, progress, write, write_json
+from blackstart_controller.cli.session import connect
+
+
+class RunGroup(click.Group):
+    """A group whose default is a FILE: what is not list, show or watch (./list for a file named so)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, command in self.commands.items() if not command.hidden]
+
+
+@click.group(cls=RunGroup, subcommand_metavar="FILE [--wait] | list | show RUN | watch RUN")
+def run() -> None:
+    """Run the experiment in FILE (see `run start --help`), or list, show and watch runs."""
+
+
+@run.command(hidden=True)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--wait/--no-wait", default=False, help="Follow the run to its end and exit with its exit code."
+)
+@output_option
+@click.pass_context
+def start(ctx: click.Context, file: Path, wait: bool, form: str) -> int:
+    """Run the experiment in FILE.
+
+    The document is checked here first. With --wait, progress goes to standard error and the result to
+    standard output; an interrupt halts the run and waits for the proof that every fault is gone.
+    """
+    from blackstart_controller.cli.experiment import read_checked
+    from blackstart_controller.cli.interrupts import Interrupts
+
+    document = read_checked(file)
+    key = str(uuid.uuid4())
+    with connect(ctx) as client, Interrupts() as interrupts:
+        run_id: str = client.post("v1", "runs", body={"document": document, "file": str(file)}, key=key)["id"]
+        if wait:
+            from blackstart_controller.cli.wait import follow_to_end
+
+            progress(f"run {run_id}")
+            return follow_to_end(client, run_id, interrupts, form)
+    if form == "json":
+        write_json({"id": run_id})
+    else:
+        write(run_id)
+    return 0
+
+
+@run.command("list")
+@output_option
+@click.pass_context
+def list_runs(ctx: click.Context, form: str) -> None:
+    """List runs, newest first."""
+    with connect(ctx) as client:
+        runs = rows_of(client.get("v1", "runs"), "runs")
+    if form == "json":
+        write_json(runs)
+        return
+    header = ("RUN", "EXPERIMENT", "STATE", "VERDICT", "REVERTED", "CREATED")
+    keys = ("id", "experiment", "state", "verdict", "reverted", "created")
+    write(columns(header, [[found.get(key) for key in keys] for found in runs]))
+
+
+@run.command()
+@click.argument("run_id", metavar="RUN")
+@output_option
+@click.pass_context
+def show(ctx: click.Context, run_id: str, form: str) -> None:
+    """Show one run with its live state."""
+    with connect(ctx) as client:
+        found = client.get("v1", "runs", run_id)
+    if form == "json":
+        write_json(found)
+        return
+    keys = ("id", "experiment", "state", "verdict", "reverted", "exit_code", "created", "ended", "reason")
+    write(
+        "\n".join(
+            f"{key.replace('_', ' '):<10}  {found[key]}" for key in keys if found.get(key) not in (None, "")
+        )
+    )
+
+
+@run.command()
+@click.argument("run_id", metavar="RUN")
+@output_option
+@click.pass_context
+def watch(ctx: click.Context, run_id: str, form: str) -> int:
+    """Follow a run to its end. An interrupt ends only the watching; `blackstart halt RUN` halts."""
+    from blackstart_controller.cli.interrupts import Interrupts
+    from blackstart_controller.cli.wait import watch_to_end
+
+    with connect(ctx) as client, Interrupts() as interrupts:
+        return watch_to_end(client, run_id, interrupts, form)

@@ -1,0 +1,64 @@
+"""`blackstart serve`: the controller, if its libraries are installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from blackstart_controller.errors import UsageError
+
+
+def address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, int]:
+    """HOST:PORT, with brackets around an IPv6 address; port 0 lets the system choose."""
+    host, separator, port = value.rpartition(":")
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{value} must be HOST:PORT, such as 0.0.0.0:8470 or [::]:8470")
+    return host.strip("[]"), int(port)
+
+
+@click.command()
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="/var/lib/blackstart",
+    show_default=True,
+    help="Everything the controller keeps.",
+)
+@click.option(
+    "--listen",
+    callback=address,
+    default="127.0.0.1:8470",
+    show_default=True,
+    help="Where the operators' HTTPS API listens.",
+)
+@click.option(
+    "--agents-listen",
+    callback=address,
+    default="0.0.0.0:8471",
+    show_default=True,
+    help="Where agents connect.",
+)
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    help="A name or address that agents and operators call this controller by; may be repeated.",
+)
+def serve(
+    state: Path, listen: tuple[str, int], agents_listen: tuple[str, int], names: tuple[str, ...]
+) -> int:
+    """Run the controller until it is told to stop.
+
+    STATE/admin.json, which only this user can read, is the context for commands on this host.
+    """
+    try:
+        from blackstart_controller.api.serve import serve as serve_forever
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("blackstart"):
+            raise
+        raise UsageError(
+            f"serve: the controller is not installed here (no module {error.name}); "
+            "run: pip install 'blackstart[controller]'"
+        ) from error
+    return serve_forever(state, listen=listen, agents_listen=agents_listen, names=names) or 0

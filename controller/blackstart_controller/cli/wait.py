@@ -1,0 +1,124 @@
+"""Wait for a run: show its progress, halt it when interrupted, and end with its result and exit code."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from blackstart_controller.cli.client import Client
+from blackstart_controller.cli.follow import Follower, TooLate
+from blackstart_controller.cli.interrupts import Interrupted, Interrupts
+from blackstart_controller.cli.output import progress, write, write_json
+from blackstart_controller.cli.view import View, chosen_view
+from blackstart_controller.errors import BlackstartError, NotFound, Unreachable
+
+HALT_TRIES_S = 30.0
+PROOF_S = 120.0
+INTERRUPTED, UNCONFIRMED = 130, 5
+
+
+def watch_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str) -> int:
+    """Follow the run and return its exit code. An interrupt leaves the run alone: 130."""
+    view = chosen_view()
+    try:
+        with view, interrupts.allowed():
+            _show_all(Follower(client, run_id, view.tell), view)
+    except Interrupted:
+        progress(f"not watching any more; the run goes on. To halt it: blackstart halt {run_id}")
+        return INTERRUPTED
+    return finish(client, run_id, form)
+
+
+def follow_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str) -> int:
+    """Follow the run and return its exit code. An interrupt halts it (a person is asked once): 130."""
+    view = chosen_view()
+    follower = Follower(client, run_id, view.tell)
+    while not follower.ended:
+        try:
+            with view, interrupts.allowed():
+                _show_all(follower, view)
+        except Interrupted as signal:
+            if _wants_halt(run_id, signal, interrupts):
+                return _halt(client, follower, view, interrupts)
+    return finish(client, run_id, form)
+
+
+def finish(client: Client, run_id: str, form: str) -> int:
+    """Write the result to standard output and return the run's exit code."""
+    found = client.get("v1", "runs", run_id)
+    result = _report(client, run_id)
+    if form == "json":
+        write_json(result or found)
+    elif result:
+        from blackstart_controller.report.terminal import summary_lines
+
+        write("\n".join(summary_lines(result)))
+    code = found.get("exit_code")
+    progress(_last_words(found))
+    return BlackstartError.exit_code if code is None else int(code)
+
+
+def _show_all(follower: Follower, view: View, within_s: float | None = None) -> None:
+    for event in follower.to_end(within_s=within_s):
+        view.show(event)
+
+
+def _wants_halt(run_id: str, signal: Interrupted, interrupts: Interrupts) -> bool:
+    """Whether to halt: without a person at a terminal, and on anything but Ctrl-C, always."""
+    if signal.name != "SIGINT" or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    try:
+        with interrupts.allowed():
+            return click.confirm(f"halt the run {run_id}? Every fault is reverted", default=True, err=True)
+    except (Interrupted, click.Abort):  # a second Ctrl-C, or the end of input, is a yes
+        return True
+
+
+def _halt(client: Client, follower: Follower, view: View, interrupts: Interrupts) -> int:
+    """Halt and wait for the proof that everything is reverted: 130, or 5 when there is no proof."""
+    run_id = follower.run_id
+    try:
+        _post_halt(client, run_id)
+        progress(f"halting {run_id}; waiting for every host's proof (interrupt again to leave without it)")
+        with view, interrupts.allowed():
+            _show_all(follower, view, within_s=PROOF_S)
+        found = client.get("v1", "runs", run_id)
+    except (Unreachable, TooLate, Interrupted) as error:
+        progress(
+            f"blackstart: run {run_id}: the revert is not confirmed ({error}). "
+            f"Every fault ends at its lease; look with: blackstart run show {run_id}"
+        )
+        return UNCONFIRMED
+    progress(_last_words(found))
+    return INTERRUPTED if found.get("reverted") == "confirmed" else UNCONFIRMED
+
+
+def _post_halt(client: Client, run_id: str) -> None:
+    """The halt is accepted. A controller that is restarting is asked again; halting twice is harmless."""
+    until_s = time.monotonic() + HALT_TRIES_S
+    while True:
+        try:
+            client.post("v1", "runs", run_id, "halt", body={"reason": "interrupted at the command line"})
+        except Unreachable:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _report(client: Client, run_id: str) -> Any:
+    """The run's report.json, or None for a run that ended before there was anything to report."""
+    try:
+        return client.get("v1", "runs", run_id, "report.json")
+    except NotFound:
+        return None
+
+
+def _last_words(found: Any) -> str:
+    reason = f" ({found['reason']})" if found.get("reason") else ""
+    verdict, reverted = found.get("verdict") or found.get("state"), found.get("reverted") or "unknown"
+    return f"run {found['id']}: {verdict}, revert {reverted}{reason}"
