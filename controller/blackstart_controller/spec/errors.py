@@ -17,6 +17,7 @@ from blackstart_controller.spec.yaml_source import Document, Path, Value
 MAX_LINES: Final = 20
 MAX_VALUES: Final = 30
 Loc = tuple[int | str, ...]
+Models = list[type[BaseModel]]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -40,7 +41,8 @@ def validate(model: type[Model], document: Document, checks: Callable[[Model], I
         parsed = model.model_validate(document.data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise invalid_document(document, [_problem(model, document, detail) for detail in details]) from error
+        problems = [_problem(model, document, detail) for detail in details if not _follows(detail)]
+        raise invalid_document(document, problems) from error
     problems = list(checks(parsed))
     if problems:
         raise invalid_document(document, problems)
@@ -80,8 +82,14 @@ def _prefix(path: Path) -> str:
     return f"{dotted(path)}: " if path else ""
 
 
+def _follows(detail: ErrorDetails) -> bool:
+    """pydantic counts only the valid items of a list: their own errors are told, the count would be a lie."""
+    given, context = detail["input"], detail.get("ctx") or {}
+    return detail["type"] == "too_short" and isinstance(given, list) and len(given) >= context["min_length"]
+
+
 def _problem(model: type[BaseModel], document: Document, detail: ErrorDetails) -> Problem:
-    path, owners = _resolve(model, document.data, detail["loc"])
+    path, owners, here = _resolve(model, document.data, detail["loc"])
     kind = detail["type"]
     last = str(detail["loc"][-1]) if detail["loc"] else ""
     if kind == "extra_forbidden":
@@ -90,6 +98,12 @@ def _problem(model: type[BaseModel], document: Document, detail: ErrorDetails) -
     if kind == "missing":
         needed = ", ".join(_required(owner) for owner in owners)
         return Problem(path, f"is missing; {needed and f'needed: {needed}'}")
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        context = detail.get("ctx") or {}
+        given = str(context.get("tag", ""))
+        said = f"{describe(given)} is not allowed" if "tag" in context else "is missing"
+        tags = [tag for one in here for tag in _tags(one)]
+        return Problem((*path, str(context["discriminator"]).strip("'")), f"{said}; {one_of(tags, given)}")
     return Problem(path, _say(kind, detail.get("ctx") or {}, detail), key=last == "[key]")
 
 
@@ -99,42 +113,22 @@ def _say(kind: str, context: Mapping[str, Any], detail: ErrorDetails) -> str:
     return say(context, given) if say else f"{detail['msg']}; got {describe(given)}"
 
 
-def _tag_missing(context: Mapping[str, Any], given: object) -> str:
-    return f"{_bare(context['discriminator'])} is missing"
-
-
-def _tag_unknown(context: Mapping[str, Any], given: object) -> str:
-    tags = [_bare(tag.strip()) for tag in str(context["expected_tags"]).split(",")]
-    given_tag = str(context["tag"])
-    return f"unknown {_bare(context['discriminator'])} {describe(given_tag)}; {one_of(tags, given_tag)}"
-
-
 def _literal(context: Mapping[str, Any], given: object) -> str:
     allowed = [part.strip("'") for part in str(context["expected"]).replace(" or ", ", ").split(", ")]
     return f"{describe(given)} is not allowed; {one_of(allowed, str(given))}"
-
-
-def _bare(discriminator: object) -> str:
-    return str(discriminator).strip("'")
 
 
 def _expects(what: str) -> Callable[[Mapping[str, Any], object], str]:
     return lambda context, given: f"must be {what}; got {describe(given)}"
 
 
-_WHOLE_NUMBER: Final = _expects("a whole number, without quotes")
 _LIST: Final = _expects("a list, like [a, b]")
 _MAPPING: Final = _expects("a mapping, like {key: value}")
 _FLAG: Final = _expects("true or false")
 _WORDS: Final[dict[str, Callable[[Mapping[str, Any], object], str]]] = {
     "invalid": lambda context, given: str(context["what"]),
-    "union_tag_not_found": _tag_missing,
-    "union_tag_invalid": _tag_unknown,
     "literal_error": _literal,
     "enum": _literal,
-    "int_type": _WHOLE_NUMBER,
-    "int_parsing": _WHOLE_NUMBER,
-    "int_from_float": _WHOLE_NUMBER,
     "bool_type": _FLAG,
     "bool_parsing": _FLAG,
     "string_type": _expects("text"),
@@ -143,8 +137,6 @@ _WORDS: Final[dict[str, Callable[[Mapping[str, Any], object], str]]] = {
     "dict_type": _MAPPING,
     "model_type": _MAPPING,
     "model_attributes_type": _MAPPING,
-    "greater_than_equal": lambda context, given: f"must be {context['ge']} or more; got {describe(given)}",
-    "less_than_equal": lambda context, given: f"must be {context['le']} or less; got {describe(given)}",
     "too_short": lambda context, given: (
         f"must have {context['min_length']} or more items; got {context['actual_length']}"
     ),
@@ -159,13 +151,13 @@ _WORDS: Final[dict[str, Callable[[Mapping[str, Any], object], str]]] = {
 # ---- from pydantic's path to the document's: union tags and validators' names are not in the document ----
 
 
-def _resolve(model: type[BaseModel], data: Value, loc: Loc) -> tuple[Path, list[type[BaseModel]]]:
-    """Return the path in the document, and the models of the mapping that holds its last part."""
+def _resolve(model: type[BaseModel], data: Value, loc: Loc) -> tuple[Path, Models, Models]:
+    """Return the path in the document, the models of the mapping around its end, and those of its end."""
     here: list[object] = [model]
     path: list[str | int] = []
-    owners: list[type[BaseModel]] = []
+    owners: Models = []
     for number, part in enumerate(loc):
-        tagged = [one for one in here if _is_model(one) and part in _tags(one)]
+        tagged = [one for one in here if _is_model(one) and part in tuple(_tags(one))]
         inside = isinstance(data, dict) and part in data
         if tagged and not (inside and number + 1 == len(loc)):
             here = [*tagged]
@@ -179,16 +171,17 @@ def _resolve(model: type[BaseModel], data: Value, loc: Loc) -> tuple[Path, list[
             continue
         path.append(part)
         here = [inner for one in here for inner in _step(one, part)]
-    return tuple(path), owners
+    return tuple(path), owners, [one for one in here if _is_model(one)]
 
 
 def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _tags(model: type[BaseModel]) -> Iterator[str | int]:
+def _tags(model: type[BaseModel]) -> Iterator[str]:
+    """Yield what a discriminator can say to choose `model`: the one value of a required literal."""
     for info in model.model_fields.values():
-        if get_origin(info.annotation) is Literal:
+        if info.is_required() and get_origin(info.annotation) is Literal:
             yield from get_args(info.annotation)
 
 

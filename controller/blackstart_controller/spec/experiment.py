@@ -23,6 +23,7 @@ from blackstart_controller.spec.types import (
     Strict,
     Text,
     UnitName,
+    Whole,
     checked,
     describe,
 )
@@ -32,10 +33,10 @@ MAX_STEPS: Final = 100
 MAX_SERVICES: Final = 200
 MAX_PROBES: Final = 20
 
-Seed = Annotated[int, Field(strict=True, ge=0, le=2**53)]
-Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
-Percent = Annotated[int, Field(strict=True, ge=1, le=100)]
-Status = Annotated[int, Field(strict=True, ge=100, le=599)]
+Seed = Annotated[int, Whole(0, 2**53)]
+Count = Annotated[int, Whole(1, 100_000)]
+Percent = Annotated[int, Whole(1, 100)]
+Status = Annotated[int, Whole(100, 599)]
 _SUBJECT_WORDS: Final = "a subject like news.probe, without spaces, * and >"
 
 
@@ -71,6 +72,7 @@ class PeerSet(OneOf):
 class Timed(Strict):
     """Every step begins `at` after T0 and ends by itself `for` later."""
 
+    fault: str
     hold_ms: Annotated[int, Between("10ms", MAX_HOLD)] = Field(alias="for")
     at_ms: Annotated[int, Between("0s", MAX_HOLD)] = Field(default=0, alias="at")
 

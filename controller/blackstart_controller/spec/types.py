@@ -48,12 +48,11 @@ def checked(check: Callable[[str], str | None], expected: str) -> Callable[[obje
     """Return a validator of texts; `check` says what is wrong with one, or None."""
 
     def validate(value: object) -> str:
-        if not isinstance(value, str):
-            raise invalid(f"must be text, {expected}; got {describe(value)}")
-        wrong = check(value)
+        text = _scalar_text(value, expected)
+        wrong = check(text)
         if wrong is not None:
             raise invalid(wrong)
-        return value
+        return text
 
     return validate
 
@@ -81,13 +80,13 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[object], str
     )
 
 
-def _scalar_text(value: object) -> object:
+def _scalar_text(value: object, expected: str = "") -> str:
     """Text, or a whole number written without quotes. Booleans have lost how they were written."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str):
         return value
-    raise invalid(f"must be text; got {describe(value)}")
+    raise invalid(f"must be text{expected and f', {expected}'}; got {describe(value)}")
 
 
 NAME_WORDS: Final = "1 to 63 of a-z 0-9 - _ . (first and last a letter or digit)"
@@ -97,8 +96,7 @@ UNIT_WORDS: Final = "1 to 255 of A-Z a-z 0-9 - _ . @ :"
 Name = Annotated[str, BeforeValidator(_matching(_NAME, NAME_WORDS))]
 DnsLabel = Annotated[str, BeforeValidator(_matching(_DNS_LABEL, LABEL_WORDS))]
 UnitName = Annotated[str, BeforeValidator(_matching(_UNIT, UNIT_WORDS))]
-Text = Annotated[str, BeforeValidator(_scalar_text)]
-Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Text = Annotated[str, BeforeValidator(lambda value: _scalar_text(value))]
 Flag = Annotated[bool, Field(strict=True)]
 
 
@@ -133,6 +131,31 @@ class Between:
         if not parse_duration(self.low) <= ms <= parse_duration(self.high):
             raise invalid(f"must be {limits}; got {value}")
         return ms
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Annotates an int: a whole number from `low` to `high`; digits in quotes are text and refused."""
+
+    low: int
+    high: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._validate, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
+    def _validate(self, value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high:
+            return value
+        quotes = " without quotes" if isinstance(value, str) else ""
+        raise invalid(f"must be a whole number from {self.low} to {self.high}{quotes}; got {describe(value)}")
+
+
+Port = Annotated[int, Whole(1, 65535)]
 
 
 def _wrong_cidr(text: str) -> str | None:
@@ -218,7 +241,8 @@ class OneOf(Strict):
     def _exactly_one(self) -> Self:
         given = [key for key in self.CHOICES if getattr(self, key) is not None]
         if len(given) != 1:
-            got = " and ".join(given) or "none"
+            without = [f"{key} without a value" for key in self.CHOICES if key in self.model_fields_set]
+            got = " and ".join(given or without) or "none"
             raise invalid(f"needs exactly one of the keys {', '.join(self.CHOICES)}; got {got}")
         return self
 

@@ -91,7 +91,9 @@ def _syntax(error: MarkedYAMLError, file: str) -> str:
     mark = error.problem_mark or error.context_mark
     place = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
     words = ", ".join(part for part in (error.context, error.problem) if part)
-    return f"{file}:{place}: not YAML: {words}"
+    begun = error.context_mark
+    since = f" (begun in line {begun.line + 1})" if begun and begun.line + 1 != place.line else ""
+    return f"{file}:{place}: not YAML: {words}{since}"
 
 
 def _first_line(error: YAMLError) -> str:
