@@ -182,6 +182,9 @@ class FakeUnits:
         if running:
             self.processes_.add(name, unit=name)
 
+    def check(self) -> None:
+        """A fake supervisor is always there."""
+
     def list(self) -> Sequence[Unit]:
         return [self._unit(name) for name in self.held]
 

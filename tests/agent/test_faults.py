@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from blackstart_agent.errors import HostError
 from blackstart_agent.faults import FAULTS, sweep
 from blackstart_agent.faults.base import Fault, Surroundings, Undo
@@ -140,7 +139,7 @@ def test_a_deadline_that_has_passed_never_opens_a_gate(fault: Fault) -> None:
     host = FakeHost()
     undo = carry_out(fault, host, "stage")
     for late in (0, 999_999, -5):
-        with pytest.raises(HostError, match="the gate stays closed: -?[0-9]+ ms are left"):
+        with pytest.raises(HostError, match=r"the gate stays closed: -?[0-9]+ ms are left"):
             fault.fire(host, undo, host.clock.monotonic_ns() + late)
     assert not any(host.nft.open_elements(*table) for table in host.nft.tables(""))
 

@@ -20,12 +20,12 @@ Times are nanoseconds of this host's CLOCK_MONOTONIC.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
 from blackstart_agent.host.ports import Host
 
-Json: TypeAlias = "str | int | float | bool | None | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Undo: TypeAlias = Mapping[str, Json]
 
 TABLE_PREFIX = "blackstart_"
@@ -57,9 +57,7 @@ class Surroundings:
     protected_ports: frozenset[int] = frozenset()
     protected_units: frozenset[str] = frozenset()  # shell-style patterns, e.g. "systemd-*"
     protected_names: frozenset[str] = frozenset()  # exact process names
-    own_pids: frozenset[int] = field(
-        default_factory=frozenset
-    )  # guardian, link, sentry and their supervisors
+    own_pids: frozenset[int] = frozenset()  # guardian, link, sentry and their supervisors
 
     @property
     def table(self) -> str:

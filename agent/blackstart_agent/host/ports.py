@@ -14,7 +14,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process, told apart from a later one with the same pid by its start time (clock ticks since boot)."""
+    """One process, told apart from a later one with its pid by the start time (clock ticks since boot)."""
 
     pid: int
     start_ticks: int
@@ -71,6 +71,10 @@ class Processes(Protocol):
 class Units(Protocol):
     """The host's supervisor: systemd on a real host, runit in the lab."""
 
+    def check(self) -> None:
+        """Raises Unsupported when this supervisor is not there."""
+        ...
+
     def list(self) -> Sequence[Unit]: ...
 
     def processes(self, unit: str) -> Sequence[Process]:
@@ -78,7 +82,7 @@ class Units(Protocol):
         ...
 
     def hold(self, units: Sequence[str], *, kill: bool) -> None:
-        """Begin to stop the units and keep them down. `kill`: SIGKILL at once, no stop command. Returns quickly."""
+        """Begin to stop the units and keep them down; returns quickly. `kill`: SIGKILL, no stop command."""
         ...
 
     def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:

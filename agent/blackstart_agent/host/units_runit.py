@@ -1,0 +1,139 @@
+"""Units kept by runit: each is a directory of the services' directory, with a control pipe and a status file.
+
+The control pipe is written in this process, so that holding a unit costs no program start at T0. runit has no
+cgroups: the processes of a unit are the descendants of its main process, and every process that was started
+with BLACKSTART_UNIT=<name> in its environment, so that orphans count.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from blackstart_agent.errors import HostError, Unsupported
+from blackstart_agent.host import process
+from blackstart_agent.host.ports import SIGKILL, Process, Unit
+
+VARIABLE = "BLACKSTART_UNIT"
+_STATUS_BYTES = 20
+_POLL_S = 0.01
+_MAX_SWEEPS = 50
+
+
+class RunitUnits:
+    def __init__(self, services: Path) -> None:
+        self._services = services
+        self._processes = process.LinuxProcesses()
+
+    def check(self) -> None:
+        """Raises Unsupported when there is no such directory of services."""
+        if not self._services.is_dir():
+            raise Unsupported(f"runit: {self._services} is no directory; check `supervisor` in agent.toml")
+
+    def list(self) -> Sequence[Unit]:
+        return [self._unit(name) for name in self._names()]
+
+    def processes(self, unit: str) -> Sequence[Process]:
+        return self._members([unit])
+
+    def hold(self, units: Sequence[str], *, kill: bool) -> None:
+        for name in units:
+            # "o": do not start it again. Only then kill, or the supervisor would be faster than we are.
+            self._control(name, b"ok" if kill else b"d")
+        if kill:
+            self._kill(units)
+
+    def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            members = self._members(units)
+            left = sorted({member.unit for member in members})
+            if not left or time.monotonic() >= deadline:
+                return left
+            self._processes.settle(members, timeout_s=min(_POLL_S, deadline - time.monotonic()))
+
+    def release(self, units: Sequence[str]) -> None:
+        for name in units:
+            self._control(name, b"u")
+
+    def manual(self, units: Sequence[str]) -> tuple[str, ...]:
+        return tuple(f"sv up {shlex.quote(str(self._services / name))}" for name in units)
+
+    def _names(self) -> Iterable[str]:
+        try:
+            found = sorted(entry.name for entry in self._services.iterdir())
+        except FileNotFoundError as error:
+            raise HostError(f"runit: {self._services} is gone; its units cannot be seen") from error
+        return [name for name in found if not name.startswith(".") and self._supervised(name)]
+
+    def _supervised(self, name: str) -> bool:
+        return (self._services / name / "supervise" / "control").exists()
+
+    def _unit(self, name: str) -> Unit:
+        """From runsv's status file: 12 bytes of time, the pid (little endian), paused, want, term, state."""
+        path = self._services / name / "supervise" / "status"
+        status = process.read(str(path), _STATUS_BYTES)
+        if len(status) < _STATUS_BYTES:
+            raise HostError(f"runit: {path} is too short to be read; is runsv of {name} alive?")
+        main_pid = int.from_bytes(status[12:16], "little")
+        return Unit(name, running=main_pid != 0, held=status[17:18] == b"d", main_pid=main_pid)
+
+    def _control(self, name: str, commands: bytes) -> None:
+        """Without waiting: a pipe that nobody reads means that its runsv is dead."""
+        path = self._services / name / "supervise" / "control"
+        try:
+            pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            why = "its runsv does not run" if error.errno == errno.ENXIO else str(error)
+            raise HostError(f"unit {name}: cannot be controlled: {why}") from error
+        try:
+            os.write(pipe, commands)
+        finally:
+            os.close(pipe)
+
+    def _kill(self, units: Sequence[str]) -> None:
+        """SIGKILL for every process of the units, children that are forked meanwhile too."""
+        for _ in range(_MAX_SWEEPS):
+            members = self._members(units)
+            if not members:
+                return
+            for member in members:
+                self._processes.signal(member, SIGKILL)
+
+    def _members(self, units: Sequence[str]) -> tuple[Process, ...]:
+        """One pass over /proc for all the units together."""
+        marks = {f"{VARIABLE}={name}".encode(): name for name in units}
+        mains = {self._unit(name).main_pid: name for name in units if self._supervised(name)}
+        return _with_descendants(marks, {pid: name for pid, name in mains.items() if pid})
+
+
+def _with_descendants(marks: dict[bytes, str], mains: dict[int, str]) -> tuple[Process, ...]:
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    unit_of: dict[int, str] = dict(mains)
+    for pid in process.pids():
+        stat = process.read_stat(pid)
+        if stat is None:
+            continue
+        children[stat.parent].append(pid)
+        if marks and (name := _marked(pid, marks)):
+            unit_of.setdefault(pid, name)
+    queue = list(unit_of)
+    for pid in queue:  # grows while it is walked
+        for child in children[pid]:
+            if child not in unit_of:
+                unit_of[child] = unit_of[pid]
+                queue.append(child)
+    found = (process.read_process(pid, unit) for pid, unit in unit_of.items())
+    return tuple(one for one in found if one is not None)
+
+
+def _marked(pid: int, marks: dict[bytes, str]) -> str:
+    for entry in process.read_environ(pid).split(b"\0"):
+        if entry in marks:
+            return marks[entry]
+    return ""

@@ -1,0 +1,139 @@
+"""What an order becomes, and that nothing in it is ever silently dropped."""
+
+from __future__ import annotations
+
+import pytest
+from blackstart_agent.errors import InvalidOrder
+from blackstart_agent.faults import FAULTS
+from blackstart_agent.faults.base import Fault
+from blackstart_agent.faults.blackout import HostBlackout
+from blackstart_agent.faults.decode import KNOWN_NAMES, decode
+from blackstart_agent.faults.network import Direction, NetworkPartition, Verdict
+from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.select import Selector
+from blackstart_agent.faults.unit import UnitStop
+from blackstart_proto.v1 import faults_pb2 as pb
+
+SELECT = pb.ProcessSelector(unit="redis")
+CASES: tuple[tuple[pb.Fault, Fault], ...] = (
+    (
+        pb.Fault(
+            kind="network.partition",
+            network_partition=pb.NetworkPartition(
+                peers=["10.0.0.1"], ports=[80], direction=pb.DIRECTION_IN, verdict=pb.VERDICT_REJECT
+            ),
+        ),
+        NetworkPartition(("10.0.0.1",), (80,), Direction.IN, Verdict.REJECT),
+    ),
+    (
+        pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=SELECT)),
+        ProcessKill(Selector(unit="redis")),
+    ),
+    (
+        pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=SELECT)),
+        ProcessPause(Selector("redis")),
+    ),
+    (pb.Fault(kind="unit.stop", unit_stop=pb.UnitStop(units=["a", "b"])), UnitStop(("a", "b"))),
+    (
+        pb.Fault(kind="host.blackout", host_blackout=pb.HostBlackout(units_are=pb.UNITS_ARE_FROZEN)),
+        HostBlackout(frozen=True),
+    ),
+    (pb.Fault(kind="host.blackout", host_blackout=pb.HostBlackout()), HostBlackout()),
+)
+
+
+def order(fault: pb.Fault, **more: object) -> pb.Order:
+    made = pb.Order(id="0c9d6c1e", fault=fault, mode=pb.MODE_TETHERED)
+    made.requires.extend(more.pop("requires", ()))  # type: ignore[arg-type]
+    return made
+
+
+@pytest.mark.parametrize(("sent", "meant"), CASES, ids=lambda one: getattr(one, "kind", ""))
+def test_every_kind_is_read_as_it_was_meant(sent: pb.Fault, meant: Fault) -> None:
+    assert decode(order(sent)) == meant
+
+
+def test_there_is_a_case_for_every_kind() -> None:
+    assert {sent.kind for sent, _ in CASES} == set(FAULTS)
+
+
+def test_an_unknown_kind_is_refused_by_name() -> None:
+    with pytest.raises(
+        InvalidOrder, match=r'fault "network.delay": not known to this agent .*; it knows host'
+    ):
+        decode(order(pb.Fault(kind="network.delay")))
+
+
+def test_a_required_name_that_is_not_known_is_refused_by_name() -> None:
+    with pytest.raises(
+        InvalidOrder, match=r"^network\.partition\.jitter: not known to this agent .*; upgrade"
+    ):
+        decode(order(CASES[0][0], requires=["network.partition.peers", "network.partition.jitter"]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["network.partition.ports", "process.kill.select.unit", "order.lease_ms", "host.blackout.units_are"],
+)
+def test_names_of_the_contract_are_known(name: str) -> None:
+    assert name in KNOWN_NAMES
+
+
+@pytest.mark.parametrize("depth", ["order", "fault", "spec", "select"])
+def test_a_field_from_the_future_is_refused_at_any_depth(depth: str) -> None:
+    made = order(CASES[1][0])
+    spec = made.fault.process_kill
+    at = {"order": made, "fault": made.fault, "spec": spec, "select": spec.select}[depth]
+    at.MergeFromString(b"\xb8\x3e\x01")  # field 999, a number
+    with pytest.raises(InvalidOrder, match=r"^order[a-z_.]*: field number 999: not known to this agent"):
+        decode(made)
+
+
+def test_a_choice_from_the_future_is_refused_by_number() -> None:
+    sent = pb.Fault(kind="network.partition", network_partition=pb.NetworkPartition(peers=["10.0.0.1"]))
+    sent.network_partition.verdict = 7  # type: ignore[assignment]
+    with pytest.raises(InvalidOrder, match=r"network\.partition: verdict 7: not known to this agent"):
+        decode(order(sent))
+
+
+def test_parameters_of_another_kind_are_refused() -> None:
+    sent = pb.Fault(kind="process.kill", unit_stop=pb.UnitStop(units=["a"]))
+    with pytest.raises(InvalidOrder, match=r"process\.kill: the order's parameters are for unit_stop"):
+        decode(order(sent))
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        (
+            pb.Fault(kind="network.partition", network_partition=pb.NetworkPartition()),
+            "peers must be 1 to 65536",
+        ),
+        (
+            pb.Fault(kind="network.partition", network_partition=pb.NetworkPartition(peers=["db-1"])),
+            'peer "db-1" is no network',
+        ),
+        (
+            pb.Fault(
+                kind="network.partition", network_partition=pb.NetworkPartition(peers=["::/0"], ports=[0])
+            ),
+            "ports must be 1 to 65535, got 0",
+        ),
+        (pb.Fault(kind="unit.stop", unit_stop=pb.UnitStop()), "units must name at least one unit"),
+        (
+            pb.Fault(kind="process.pause", process_pause=pb.ProcessPause()),
+            "exactly one of unit, executable and name must be set, got none",
+        ),
+        (
+            pb.Fault(
+                kind="process.pause",
+                process_pause=pb.ProcessPause(select=pb.ProcessSelector(executable="redis")),
+            ),
+            'executable must be an absolute path, got "redis"',
+        ),
+    ],
+)
+def test_limits_are_checked_at_birth_and_named(sent: pb.Fault, text: str) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        decode(order(sent))
+    assert text in str(caught.value)
