@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from blackstart_controller.plan.model import FleetSnapshot, HostOrder, PlannedProbe
 from blackstart_proto.v1 import agent_pb2, faults_pb2
+
+from blackstart_controller.plan.model import FleetSnapshot, HostOrder, PlannedProbe
 
 
 @dataclass(frozen=True, slots=True)
 class ClockEstimate:
-    """controller time = host time + offset_ns ± error_ns, measured at `at_ns` (controller) by the fastest of a burst."""
+    """controller time = host time + offset_ns ± error_ns, measured at `at_ns` (controller): by a burst."""
 
     host: str
     boot_id: str
@@ -50,7 +51,7 @@ class Fleet(Protocol):
     async def arm(self, run_id: str, order: HostOrder) -> faults_pb2.Resolution: ...
 
     async def measure_clocks(self, hosts: Sequence[str]) -> Mapping[str, ClockEstimate]:
-        """A burst of 8 exchanges with each host; the fastest counts. A host that does not answer is left out."""
+        """A burst of 8 exchanges with each host; the fastest counts. Silent hosts are left out."""
         ...
 
     async def inject(self, host: str, order_ids: Sequence[str], at_ns: int) -> None:
@@ -62,6 +63,10 @@ class Fleet(Protocol):
     async def revert(self, host: str, order_ids: Sequence[str], reason: str) -> None: ...
 
     async def revert_all(self, reason: str) -> None: ...
+
+    async def report_faults(self, host: str) -> Sequence[agent_pb2.OpenFault]:
+        """What the agent has armed or injected at this moment, in its own words. Raises Unreachable."""
+        ...
 
     async def start_probes(self, host: str, run_id: str, probes: Sequence[PlannedProbe]) -> None: ...
 

@@ -94,6 +94,10 @@ class SqliteStore:
         found = await self.read(select(RUNS).where(RUNS.c.id == run_id))
         return rows.run_row(found[0]) if found else None
 
+    async def run_by_key(self, idempotency_key: str) -> RunRow | None:
+        found = await self.read(select(RUNS).where(RUNS.c.idempotency_key == idempotency_key))
+        return rows.run_row(found[0]) if found else None
+
     async def runs(self, limit: int = 200) -> Sequence[RunRow]:
         query = select(RUNS).order_by(RUNS.c.created.desc(), RUNS.c.id).limit(limit)
         return [rows.run_row(row) for row in await self.read(query)]

@@ -112,25 +112,25 @@ REPORTS = Table(
     sqlite_strict=True,
 )
 
-JOIN_TOKENS = Table(
-    "join_tokens",
+TOKENS = Table(
+    "tokens",
     METADATA,
     Column("digest", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("created_s", Integer, nullable=False),
+    Column("expires_s", Integer, nullable=False),
     Column("host", Text, nullable=False),
-    Column("created", Text, nullable=False),
-    Column("expires", Text, nullable=False),
-    Column("used", Text),
-    Column("used_by", Text),
+    Column("name", Text, nullable=False),
+    Column("used_s", Integer),
+    Column("used_by", Text, nullable=False),
     sqlite_strict=True,
 )
 
-OPERATOR_TOKENS = Table(
-    "operator_tokens",
+CERTIFICATES = Table(
+    "certificates",
     METADATA,
-    Column("digest", Text, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("created", Text, nullable=False),
-    Column("expires", Text),
-    Column("revoked", Text),
+    Column("host", Text, primary_key=True),
+    Column("serial", Text, primary_key=True),
+    Column("expires_s", Integer, nullable=False),
     sqlite_strict=True,
 )

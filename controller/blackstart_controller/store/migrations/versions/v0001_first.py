@@ -18,6 +18,14 @@ BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
 
 def upgrade() -> None:
     op.create_table(
+        "certificates",
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("serial", sa.Text(), nullable=False),
+        sa.Column("expires_s", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("host", "serial"),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "clock_estimates",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
@@ -55,28 +63,6 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
-        "join_tokens",
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("created", sa.Text(), nullable=False),
-        sa.Column("expires", sa.Text(), nullable=False),
-        sa.Column("used", sa.Text(), nullable=True),
-        sa.Column("used_by", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("digest"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "operator_tokens",
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("created", sa.Text(), nullable=False),
-        sa.Column("expires", sa.Text(), nullable=True),
-        sa.Column("revoked", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("digest"),
-        sa.UniqueConstraint("name"),
-        sqlite_strict=True,
-    )
-    op.create_table(
         "runs",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("experiment", sa.Text(), nullable=False),
@@ -110,6 +96,19 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("sample_batches_run", "sample_batches", ["run_id"], unique=False)
+    op.create_table(
+        "tokens",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("created_s", sa.Integer(), nullable=False),
+        sa.Column("expires_s", sa.Integer(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("used_s", sa.Integer(), nullable=True),
+        sa.Column("used_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+        sqlite_strict=True,
+    )
     op.create_table(
         "orders",
         sa.Column("id", sa.Text(), nullable=False),

@@ -1,0 +1,21 @@
+"""From each host's clock to the controller's: every estimate is kept, the smallest error counts."""
+
+from __future__ import annotations
+
+from blackstart_controller.measure.model import Mapping
+from blackstart_controller.measure.timeline import mapping_at
+from blackstart_controller.runs.ports import ClockEstimate
+
+
+class Timelines:
+    """Only estimates of the controller's present boot belong in here."""
+
+    def __init__(self) -> None:
+        self._estimates: dict[str, list[ClockEstimate]] = {}
+
+    def add(self, estimate: ClockEstimate) -> None:
+        self._estimates.setdefault(estimate.host, []).append(estimate)
+
+    def mapping(self, host: str, boot_id: str, host_ns: int) -> Mapping | None:
+        """How to read `host_ns`; None when this host was never measured in that boot."""
+        return mapping_at(self._estimates.get(host, ()), boot_id, host_ns)

@@ -1,0 +1,74 @@
+"""One run, walked from planned to ended. Whatever happens on the way, the way back is walked to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from blackstart_controller.measure.verdict import Ending
+from blackstart_controller.runs import ending
+from blackstart_controller.runs.context import Result, RunContext, Stop
+from blackstart_controller.runs.finish import finish
+from blackstart_controller.runs.hold import halted, inject_and_hold
+from blackstart_controller.runs.prepare import arm_all, steady_state
+from blackstart_controller.runs.states import TRANSITIONS, RunState
+from blackstart_controller.store.model import RunChange
+
+log = logging.getLogger(__name__)
+
+
+async def walk(ctx: RunContext) -> None:
+    """The run has ended, and what is stored of it is true."""
+    result = await _until_halted(ctx)
+    await come_back(ctx, result)
+
+
+async def come_back(ctx: RunContext, result: Result) -> None:
+    """Revert whatever may still be there, then end the run with `result`."""
+    if result.ending != Ending.COMPLETED:
+        await _enter_way_back(ctx, result)
+        await ending.revert_until_gone(ctx, result.why)
+    await ending.stop_watching(ctx)
+    await finish(ctx, result)
+
+
+async def _until_halted(ctx: RunContext) -> Result:
+    forward = asyncio.create_task(_forward(ctx), name=f"run-{ctx.id}")
+    try:
+        waits: set[asyncio.Future[Any]] = {forward, ctx.halt}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not forward.done():
+            # What was on its way to a host may arrive or not: all of it is reverted now.
+            forward.cancel()
+            await asyncio.wait({forward})
+    if ctx.halt.done():
+        return halted(ctx.halt.result())
+    return forward.result()
+
+
+async def _forward(ctx: RunContext) -> Result:
+    try:
+        await arm_all(ctx)
+        await steady_state(ctx)
+        await inject_and_hold(ctx)
+        await ending.hosts_revert_themselves(ctx)
+        await ending.settle(ctx)
+    except Stop as stop:
+        return stop.result
+    except Exception as error:
+        log.exception("run %s failed", ctx.id)
+        return Result(Ending.ERROR, f"{type(error).__name__}: {error}")
+    return ending.COMPLETED
+
+
+async def _enter_way_back(ctx: RunContext, result: Result) -> None:
+    halting = result.ending == Ending.HALTED or RunState.REVERTING not in TRANSITIONS[ctx.state]
+    state = RunState.HALTING if halting else RunState.REVERTING
+    if ctx.state != state:
+        ctx.state = state
+        change = RunChange(state=state, reason=result.why)
+        if result.halted_by:
+            change["halted_by"] = result.halted_by
+        await ctx.log.try_add("state", {"state": state, "reason": result.why}, change=change)

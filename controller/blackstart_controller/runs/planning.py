@@ -1,0 +1,47 @@
+"""Document to plan, as the API is asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from blackstart_controller.errors import BlackstartError
+from blackstart_controller.plan.make import make_plan
+from blackstart_controller.plan.model import FleetSnapshot, HostOrder, Plan
+from blackstart_controller.runs.ports import Fleet
+from blackstart_controller.runs.prepare import resolution_data
+from blackstart_controller.spec.load import load_experiment
+
+PREVIEW = "preview"  # the run id of a plan that is only looked at
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAnswer:
+    """A plan, and what each agent says that its order would hit."""
+
+    plan: Plan
+    hash: str
+    answers: tuple[dict[str, Any], ...]
+
+
+def plan_document(document: str, file: str, fleet: FleetSnapshot) -> Plan:
+    """Raises InvalidDocument or NoTargets. What breaks a rule is in the plan's findings."""
+    return make_plan(load_experiment(document, file), fleet, ids=lambda: str(uuid.uuid4()))
+
+
+async def ask_agents(fleet: Fleet, plan: Plan, timeout_s: float) -> tuple[dict[str, Any], ...]:
+    """Each agent's own answer; nothing is touched."""
+    return tuple(await asyncio.gather(*(_ask(fleet, order, timeout_s) for order in plan.orders)))
+
+
+async def _ask(fleet: Fleet, order: HostOrder, timeout_s: float) -> dict[str, Any]:
+    answer: dict[str, Any] = {"order_id": order.id, "host": order.host}
+    try:
+        async with asyncio.timeout(timeout_s):
+            return answer | resolution_data(await fleet.resolve(PREVIEW, order))
+    except TimeoutError:
+        return answer | {"hits": [], "refusals": [f"no answer in {timeout_s:g} s"], "undo": []}
+    except BlackstartError as error:
+        return answer | {"hits": [], "refusals": [str(error)], "undo": []}

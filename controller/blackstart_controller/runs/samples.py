@@ -1,0 +1,115 @@
+"""Samples on the controller's timeline: a window of the newest for deciding, all of them for measuring."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from blackstart_proto.v1 import agent_pb2
+
+from blackstart_controller.measure.model import Answer, ProbeSeries, SamplePoint
+from blackstart_controller.measure.timeline import HostSample, point, probe_series
+from blackstart_controller.plan.model import PlannedProbe
+from blackstart_controller.runs.clocks import Timelines
+
+_ANSWERS = {
+    agent_pb2.OUTCOME_OK: Answer.OK,
+    agent_pb2.OUTCOME_FAIL: Answer.FAIL,
+    agent_pb2.OUTCOME_UNKNOWN: Answer.UNKNOWN,
+}
+
+
+def sample_points(
+    host: str, batch: agent_pb2.SampleBatch, clocks: Timelines
+) -> Iterable[tuple[str, SamplePoint]]:
+    """(probe id, sample) for each sample of a batch that can be placed in time."""
+    mapping = None
+    for sample in batch.samples:
+        mapping = mapping or clocks.mapping(host, batch.boot_id, sample.started_ns)
+        if mapping is None:
+            return
+        answer = _ANSWERS.get(sample.outcome, Answer.UNKNOWN)
+        told = HostSample(sample.due_ns, sample.started_ns, sample.ended_ns, answer, sample.detail)
+        yield sample.probe_id, point(told, mapping)
+
+
+def all_series(
+    probes: Sequence[PlannedProbe], batches: Iterable[tuple[str, agent_pb2.SampleBatch]], clocks: Timelines
+) -> tuple[ProbeSeries, ...]:
+    """Every sample of every probe. A host can only speak for the probes that it was given."""
+    found: dict[str, list[SamplePoint]] = {probe.id: [] for probe in probes}
+    observers = {probe.id: probe.observer for probe in probes}
+    for host, batch in batches:
+        for probe_id, sample in sample_points(host, batch, clocks):
+            if observers.get(probe_id) == host:
+                found[probe_id].append(sample)
+    return tuple(probe_series(probe, found[probe.id]) for probe in probes)
+
+
+@dataclass(slots=True)
+class _Watched:
+    probe: PlannedProbe
+    recent: deque[SamplePoint]
+    streak_ns: int | None = None  # start of the present streak of ok
+    last_ns: int | None = None  # start of the newest known sample
+    newest_ns: int | None = None  # start of the newest sample, whatever it says
+
+
+class LiveSamples:
+    """The newest samples of each probe of a run, while it runs."""
+
+    def __init__(self, probes: Sequence[PlannedProbe], window_s: float) -> None:
+        self._watched = {
+            probe.id: _Watched(probe, deque(maxlen=2 + int(window_s * 1000 / probe.every_ms)))
+            for probe in probes
+        }
+
+    def add(self, host: str, batch: agent_pb2.SampleBatch, clocks: Timelines) -> None:
+        for probe_id, sample in sample_points(host, batch, clocks):
+            watched = self._watched.get(probe_id)
+            if watched is not None and watched.probe.observer == host:
+                _add(watched, sample)
+
+    def series(self) -> tuple[ProbeSeries, ...]:
+        return tuple(probe_series(one.probe, one.recent) for one in self._watched.values())
+
+    def silent(self) -> tuple[str, ...]:
+        """Probes of which nothing has come yet."""
+        return tuple(probe_id for probe_id, one in self._watched.items() if one.newest_ns is None)
+
+    def behind(self, moment_ns: int) -> tuple[PlannedProbe, ...]:
+        """Probes whose newest sample began before the moment."""
+        return tuple(one.probe for one in self._watched.values() if (one.newest_ns or 0) < moment_ns)
+
+    def up(self) -> dict[str, bool]:
+        """Each service that somebody has seen, and whether the newest known answer of every probe is ok."""
+        states: dict[str, bool] = {}
+        for one in self._watched.values():
+            if one.last_ns is not None:
+                service = one.probe.service
+                states[service] = states.get(service, True) and one.streak_ns is not None
+        return states
+
+    def not_back(self, *, since_ns: int, settle_ns: int) -> frozenset[str]:
+        """Services of which a probe was not ok for `settle_ns` without a break after `since_ns`."""
+        return frozenset(
+            one.probe.service
+            for one in self._watched.values()
+            if one.streak_ns is None
+            or one.last_ns is None
+            or one.last_ns - max(one.streak_ns, since_ns) < settle_ns
+        )
+
+
+def _add(watched: _Watched, sample: SamplePoint) -> None:
+    if watched.newest_ns is None or sample.start_ns > watched.newest_ns:
+        watched.newest_ns = sample.start_ns
+    watched.recent.append(sample)
+    if sample.answer is Answer.UNKNOWN or (watched.last_ns is not None and sample.start_ns < watched.last_ns):
+        return
+    watched.last_ns = sample.start_ns
+    if sample.answer is Answer.FAIL:
+        watched.streak_ns = None
+    elif watched.streak_ns is None:
+        watched.streak_ns = sample.start_ns

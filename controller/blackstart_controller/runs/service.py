@@ -1,0 +1,218 @@
+"""All runs of one controller. The API asks here, the fleet tells here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from blackstart_controller.errors import NotFound, Refused
+from blackstart_controller.plan.hash import plan_hash
+from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.runs.build import World, context_of, plan_text, restored
+from blackstart_controller.runs.clock import Clock, iso
+from blackstart_controller.runs.clocks import Timelines
+from blackstart_controller.runs.context import Halt, RunContext
+from blackstart_controller.runs.late import watch_late
+from blackstart_controller.runs.listen import Listener
+from blackstart_controller.runs.machine import come_back, walk
+from blackstart_controller.runs.planning import PlanAnswer, ask_agents, plan_document
+from blackstart_controller.runs.ports import Fleet
+from blackstart_controller.runs.recovery import interrupted
+from blackstart_controller.runs.settings import Settings
+from blackstart_controller.runs.states import RunState
+from blackstart_controller.store.model import NewRun, RunEvent, RunRow
+from blackstart_controller.store.ports import Store
+
+log = logging.getLogger(__name__)
+Planner: TypeAlias = Callable[[str, str, FleetSnapshot], Plan]  # document, file, fleet
+FOLLOW_S = 1.0  # a follower of a run that nobody here drives looks so often
+
+
+class Runs:
+    """`await recover()` before the fleet's server takes streams; give `listener` to the fleet."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        store: Store,
+        clock: Clock,
+        *,
+        settings: Settings | None = None,
+        planner: Planner = plan_document,
+    ) -> None:
+        self._world = World(fleet, store, clock, settings or Settings(), Timelines())
+        self._planner = planner
+        self._contexts: dict[str, RunContext] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._starting = asyncio.Lock()
+        self.listener = Listener(self._world, self)
+
+    # ---- asked by the API ----
+
+    async def plan(self, document: str, file: str) -> PlanAnswer:
+        """What a run would do, with each agent's own answer. Nothing is touched."""
+        plan = self._planner(document, file, self._world.fleet.snapshot())
+        answers = await ask_agents(self._world.fleet, plan, self._world.settings.call_s)
+        return PlanAnswer(plan, plan_hash(plan), answers)
+
+    async def start(
+        self, document: str, file: str, *, operator: str, idempotency_key: str | None = None
+    ) -> str:
+        """The id of the run that was started, or that this key has started before."""
+        async with self._starting:
+            store = self._world.store
+            if idempotency_key is not None and (known := await store.run_by_key(idempotency_key)) is not None:
+                return known.id
+            plan = self._planner(document, file, self._world.fleet.snapshot())
+            if plan.errors:
+                raise Refused("\n".join(plan.errors))
+            self._check_free(plan)
+            row, _new = await store.create_run(self._new_run(plan, document, file, operator, idempotency_key))
+            ctx = context_of(self._world, row, plan)
+            self._contexts[row.id] = ctx
+            await ctx.enter(RunState.PLANNED)
+            self._drive(ctx, walk(ctx))
+            return row.id
+
+    async def halt(self, run_id: str, reason: str, by: str) -> None:
+        """The run is being halted, or was already over. Halting twice is harmless."""
+        ctx = self._contexts.get(run_id)
+        if ctx is None:
+            await self.get(run_id)
+        elif not ctx.halt.done():
+            ctx.halt.set_result(Halt(by, reason))
+            ctx.log.pulse.beat()
+            await ctx.log.try_add("halt", {"by": by, "reason": reason})
+
+    async def halt_all(self, reason: str, by: str) -> list[str]:
+        """Every agent is told to revert everything, first; then every run is being halted."""
+        await self._world.fleet.revert_all(reason)
+        alive = [run_id for run_id, ctx in self._contexts.items() if ctx.state != RunState.ENDED]
+        await asyncio.gather(*(self.halt(run_id, reason, by) for run_id in alive))
+        return alive
+
+    async def get(self, run_id: str) -> RunRow:
+        row = await self._world.store.run(run_id)
+        if row is None:
+            raise NotFound(f"run {run_id}: there is none; `blackstart run list` shows all")
+        return row
+
+    async def list(self) -> Sequence[RunRow]:
+        return await self._world.store.runs()
+
+    def live(self, run_id: str) -> RunContext | None:
+        """What is known beyond the store of a run that is alive."""
+        return self._contexts.get(run_id)
+
+    async def events(self, run_id: str, after: int = 0) -> AsyncIterator[RunEvent]:
+        """The log after number `after`, then every further event until the run has ended."""
+        while True:
+            ctx = self._contexts.get(run_id)
+            change = None if ctx is None else ctx.log.pulse.next()
+            row = await self.get(run_id)  # before its events: the last one is stored together with the end
+            for event in await self._world.store.events(run_id, after):
+                after = event.seq
+                yield event
+            if row.state == RunState.ENDED:
+                return
+            if ctx is None or change is None:
+                await asyncio.sleep(FOLLOW_S)
+            else:
+                await ctx.log.pulse.wait(FOLLOW_S, change)
+
+    async def report(self, run_id: str) -> dict[str, Any]:
+        await self.get(run_id)
+        text = await self._world.store.report(run_id)
+        if text is None:
+            raise NotFound(f"run {run_id}: no report yet; it is written when the run ends")
+        report: dict[str, Any] = json.loads(text)
+        return report
+
+    # ---- directory, for the listener ----
+
+    def context(self, run_id: str) -> RunContext | None:
+        return self._contexts.get(run_id)
+
+    def contexts(self) -> Iterable[RunContext]:
+        return self._contexts.values()
+
+    # ---- a controller's life ----
+
+    async def recover(self) -> None:
+        """Every run that an earlier life of this controller left is on its way to a true end."""
+        for row in await self._world.store.unsettled_runs():
+            ctx = await restored(self._world, row)
+            self._contexts[row.id] = ctx
+            if ctx.state == RunState.ENDED:
+                self._drive(ctx, _nothing())
+            else:
+                await ctx.log.add("interrupted", {"state": ctx.state, "text": "the controller was restarted"})
+                self._drive(ctx, come_back(ctx, interrupted(row)))
+
+    async def wait(self, run_id: str) -> None:
+        """Return when the run has ended."""
+        async for _event in self.events(run_id):
+            pass
+
+    async def close(self) -> None:
+        """Stop driving. Tethered faults end when the streams close; the next start ends the runs."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _drive(self, ctx: RunContext, life: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._to_the_last_proof(ctx, life), name=f"run-{ctx.id}")
+        self._tasks[ctx.id] = task
+
+    async def _to_the_last_proof(self, ctx: RunContext, life: Coroutine[Any, Any, None]) -> None:
+        try:
+            await life
+            if ctx.unreverted():
+                await watch_late(ctx)
+        except Exception:
+            log.exception("run %s: its driver failed; restart the controller to end the run", ctx.id)
+            raise
+        del self._contexts[ctx.id], self._tasks[ctx.id]
+
+    def _check_free(self, plan: Plan) -> None:
+        """Two runs never share a target; a host whose last revert is not proved gets no new fault."""
+        wanted = {order.host for order in plan.orders}
+        reasons = []
+        for ctx in self._contexts.values():
+            ended = ctx.state == RunState.ENDED
+            if shared := sorted(wanted & (set(ctx.unconfirmed_hosts()) if ended else ctx.targets)):
+                why = (
+                    "its revert is not confirmed there"
+                    if ended
+                    else "it is under way; wait for it or halt it"
+                )
+                reasons.append(f"{', '.join(shared)}: target of run {ctx.id}: {why}")
+        if reasons:
+            raise Refused("\n".join(reasons))
+
+    def _new_run(
+        self, plan: Plan, document: str, file: str, operator: str, idempotency_key: str | None
+    ) -> NewRun:
+        clock = self._world.clock
+        return NewRun(
+            id=str(uuid.uuid4()),
+            experiment=plan.experiment,
+            file=file,
+            document=document,
+            plan=plan_text(plan),
+            plan_hash=plan_hash(plan),
+            created=iso(clock.wall()),
+            boot_id=clock.boot_id,
+            operator=operator,
+            idempotency_key=idempotency_key,
+            orders=tuple((order.id, order.host) for order in plan.orders),
+        )
+
+
+async def _nothing() -> None:
+    return None
