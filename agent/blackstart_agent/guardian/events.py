@@ -22,11 +22,7 @@ class EventLog:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._backlog: deque[bytes] = deque()
-
-    @property
-    def waiting(self) -> int:
-        """How many events the disk has not taken."""
-        return len(self._backlog)
+        self.failing = False  # the disk refused an event and has not taken it since
 
     def append(self, event: pb.HostEvent) -> bool:
         """Whether the event, and all before it, are on the disk."""
@@ -38,8 +34,10 @@ class EventLog:
         try:
             self._spool.append_many(list(self._backlog))
         except (OSError, SpoolFull):
+            self.failing = True
             return False
         self._backlog.clear()
+        self.failing = False
         return True
 
     def pending(self, after: int, limit: int = 100) -> Sequence[pb.HostEvent]:

@@ -1,8 +1,8 @@
 """The undo records of open orders, fsynced before the host is touched: after a crash they are all there is.
 
 `ORDER.json` has three lines, each a CRC32 and JSON: the record twice, with an empty line between, so that no
-single bad place loses it, and the progress in a fixed width, which is overwritten in place and so needs no room
-on a full disk.
+single bad place loses it, and the progress in a fixed width, which is overwritten in place: that needs no
+room on a full disk.
 """
 
 from __future__ import annotations
