@@ -98,7 +98,7 @@ def changed(document: str, old: str, new: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Put `new` in place of `old` in a good document, and exactly `expected` is told (after the file's name)."""
+    """Put `new` in place of `old` in a good document, and exactly `expected` is told."""
 
     name: str
     old: str
@@ -107,7 +107,7 @@ class Mistake:
 
 
 def read_mistakes(kind: str) -> list[Mistake]:
-    """Return the mistakes of `mistakes_KIND.txt`: `# name`, then lines of old (-), new (+) and expected (>)."""
+    """Return the mistakes of `mistakes_KIND.txt`: `# name`, lines of old (-), new (+), expected (>)."""
     text = (Path(__file__).parent / f"mistakes_{kind}.txt").read_text(encoding="utf-8")
     return [_mistake(block.splitlines()) for block in text.split("\n\n")]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from blackstart_controller.errors import InvalidDocument
 from blackstart_controller.spec.experiment import Partition, SiteBlackout
 from blackstart_controller.spec.load import load_experiment, load_file
-
 from controller.documents import EXPERIMENT, Mistake, changed, read_mistakes
 
 MISTAKES = read_mistakes("experiment")
@@ -62,7 +62,8 @@ def test_at_most_twenty_errors_are_listed() -> None:
 
 BOMBS = {
     "a megabyte of text": "a: " + "x" * 1_000_000,
-    "billion laughs": 'a: &a ["x","x"]\n' + "".join(f"{b}: &{b} [*{a},*{a}]\n" for a, b in zip("abcdefgh", "bcdefghi")),
+    "billion laughs": 'a: &a ["x","x"]\n'
+    + "".join(f"{b}: &{b} [*{a},*{a}]\n" for a, b in pairwise("abcdefgh")),
     "a deep list": "[" * 100_000,
     "a deep mapping": "{a: " * 60_000,
     "deep block lists": "- " * 100_000,

@@ -118,6 +118,10 @@ def _literal(context: Mapping[str, Any], given: object) -> str:
     return f"{describe(given)} is not allowed; {one_of(allowed, str(given))}"
 
 
+def _size(given: object) -> int:
+    return len(given) if isinstance(given, list | dict) else 0
+
+
 def _expects(what: str) -> Callable[[Mapping[str, Any], object], str]:
     return lambda context, given: f"must be {what}; got {describe(given)}"
 
@@ -138,11 +142,9 @@ _WORDS: Final[dict[str, Callable[[Mapping[str, Any], object], str]]] = {
     "model_type": _MAPPING,
     "model_attributes_type": _MAPPING,
     "too_short": lambda context, given: (
-        f"must have {context['min_length']} or more items; got {context['actual_length']}"
+        f"must have {context['min_length']} or more items; got {_size(given)}"
     ),
-    "too_long": lambda context, given: (
-        f"must have at most {context['max_length']} items; got {context['actual_length']}"
-    ),
+    "too_long": lambda context, given: f"must have at most {context['max_length']} items; got {_size(given)}",
     "string_too_long": lambda context, given: f"must have at most {context['max_length']} characters",
     "string_too_short": lambda context, given: f"must have {context['min_length']} or more characters",
 }

@@ -80,6 +80,10 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[object], str
     )
 
 
+def _published(pattern: re.Pattern[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern.pattern}$"})
+
+
 def _scalar_text(value: object, expected: str = "") -> str:
     """Text, or a whole number written without quotes. Booleans have lost how they were written."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -93,10 +97,14 @@ NAME_WORDS: Final = "1 to 63 of a-z 0-9 - _ . (first and last a letter or digit)
 LABEL_WORDS: Final = "1 to 63 of a-z 0-9 - (first and last a letter or digit)"
 UNIT_WORDS: Final = "1 to 255 of A-Z a-z 0-9 - _ . @ :"
 
-Name = Annotated[str, BeforeValidator(_matching(_NAME, NAME_WORDS))]
-DnsLabel = Annotated[str, BeforeValidator(_matching(_DNS_LABEL, LABEL_WORDS))]
-UnitName = Annotated[str, BeforeValidator(_matching(_UNIT, UNIT_WORDS))]
-Text = Annotated[str, BeforeValidator(lambda value: _scalar_text(value))]
+Name = Annotated[str, BeforeValidator(_matching(_NAME, NAME_WORDS)), _published(_NAME)]
+DnsLabel = Annotated[str, BeforeValidator(_matching(_DNS_LABEL, LABEL_WORDS)), _published(_DNS_LABEL)]
+UnitName = Annotated[str, BeforeValidator(_matching(_UNIT, UNIT_WORDS)), _published(_UNIT)]
+Text = Annotated[
+    str,
+    BeforeValidator(lambda value: _scalar_text(value)),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
 Flag = Annotated[bool, Field(strict=True)]
 
 

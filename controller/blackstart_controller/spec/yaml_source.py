@@ -166,7 +166,12 @@ class _Reader:
                 first = self._keys[(*path, key)]
                 raise self._refuse(event, f"{key}: given twice, first in line {first.line}; keep one")
             self._keys[(*path, key)] = _position(event)
-            mapping[key] = self._node(next(self._events), (*path, key))
+            value = next(self._events)
+            mapping[key] = self._node(value, (*path, key))
+            if mapping[key] is None and value.start_mark.index == value.end_mark.index:
+                self._values[(*path, key)] = _position(
+                    event
+                )  # nothing is there: the parser names the next line
         return mapping
 
     def _key(self, event: Event, path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from blackstart_controller.spec.cycles import find_cycle
@@ -25,6 +26,17 @@ def check_lab(lab: Lab) -> Iterator[Problem]:
             yield Problem(("hosts", name, "controller"), text)
         yield from _units(name, host)
         yield from _placed_twice(name, host)
+    yield from _subnets(lab)
+
+
+def _subnets(lab: Lab) -> Iterator[Problem]:
+    """Two sites in one network could not be told apart by the router."""
+    given = [(name, ip_network(site.subnet)) for name, site in lab.sites.items() if site.subnet is not None]
+    for number, (name, subnet) in enumerate(given):
+        for other, taken in given[:number]:
+            if subnet.overlaps(taken):
+                text = f"{subnet} overlaps with {taken} of site {other}; each site needs its own"
+                yield Problem(("sites", name, "subnet"), text)
 
 
 def _units(name: str, host: LabHost) -> Iterator[Problem]:

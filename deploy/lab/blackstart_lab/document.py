@@ -5,12 +5,14 @@ Every mistake is told with its file, line and column, undefined template names i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from blackstart_controller.spec.errors import invalid_document, validate
 from blackstart_controller.spec.load import read_text
+from blackstart_controller.spec.schema import document_schema
 from blackstart_controller.spec.selector import (
     LABEL_KEY_WORDS,
     LABEL_VALUE_WORDS,
@@ -31,11 +33,26 @@ from blackstart_controller.spec.types import (
     invalid,
 )
 from blackstart_controller.spec.yaml_source import read_yaml
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 MAX_HOSTS: Final = 250
 MAX_SITES: Final = 64
 MAX_UNITS: Final = 64
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
+_MODE_SCHEMA: Final[dict[str, Any]] = {
+    "type": ["string", "integer"],
+    "pattern": "^[0-7]{3,4}$",
+    "description": "an octal mode like 0644",
+}
 
 
 def _label_key(text: str) -> str:
@@ -52,6 +69,13 @@ def _label_value(text: str) -> str:
     return text
 
 
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise invalid(f"{describe(text)} is no variable name; use A-Z a-z 0-9 _, the first no digit")
+    return text
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[Text, AfterValidator(_label_value)]
 
@@ -69,7 +93,7 @@ class LabFile(OneOf):
     CHOICES: ClassVar = ("text", "source")
     text: str | None = None
     source: str | None = None
-    mode: int = 0o644
+    mode: Annotated[int, WithJsonSchema(_MODE_SCHEMA)] = 0o644
 
     @model_validator(mode="before")
     @classmethod
@@ -83,6 +107,11 @@ class LabFile(OneOf):
         if isinstance(value, bool) or not 3 <= len(digits) <= 4 or not set(digits) <= set("01234567"):
             raise invalid(f"must be an octal mode of 3 or 4 digits like 0644 or 0755; got {describe(value)}")
         return int(digits, 8)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A bare text is a file too."""
+        return {"anyOf": [{"type": "string"}, super().__get_pydantic_json_schema__(core, handler)]}
 
 
 class ReadyWhen(OneOf):
@@ -98,8 +127,9 @@ class LabUnit(Strict):
 
     command: tuple[Text, ...] = Field(min_length=1, max_length=1000)
     user: str = ""
-    environment: dict[str, Text] = Field(default={})
+    environment: dict[Variable, Text] = Field(default={})
     directory: AbsolutePath | None = None
+    once: Flag = False  # a command that ends: started again only when it fails, and after a blackout
     after: tuple[DnsLabel, ...] = ()
     ready: ReadyWhen | None = None
     files: dict[AbsolutePath, LabFile] = Field(default={})
@@ -152,6 +182,11 @@ def load_lab(text: str, file: str) -> Lab:
     if problems:
         raise invalid_document(document, problems)
     return lab
+
+
+def lab_schema() -> dict[str, Any]:
+    """Return the JSON Schema of lab files, as committed in `docs/lab.schema.json`."""
+    return document_schema(Lab, "lab")
 
 
 def load_lab_file(path: Path) -> Lab:

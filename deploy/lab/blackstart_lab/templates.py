@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 
 _MARKED: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _HOST_NAME: Final = re.compile(r"\bhosts\.([a-z0-9][-a-z0-9]*)(?=\.)")
+V4: Final = "192.0.2.1"  # of the networks for documentation: reach nobody, whoever uses them
+V6: Final = "2001:db8::1"
 _NAMES: Final = ("host", "hosts", "site", "lab")
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What a template can ask of a host. `addresses` are all, `address` is the first."""
+    """What a template can ask of a host. `address` is the first of `addresses`, `address6` the IPv6 one."""
 
     name: str
     site: str
     address: str
     addresses: tuple[str, ...] = ()
+    address6: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,7 +107,7 @@ def _unknown(message: str, facts: Facts) -> str:
 def check_templates(lab: Lab, document: Document) -> list[Problem]:
     """Return every template of the lab that could not be filled in. Addresses are made up for the check."""
     hosts = {
-        name: HostFacts(name, host.site, "192.0.2.1", ("192.0.2.1",), dict(host.labels))
+        name: HostFacts(name, host.site, V4, (V4, V6), V6, dict(host.labels))
         for name, host in lab.hosts.items()
     }
     problems = []
