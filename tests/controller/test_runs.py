@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from blackstart_controller.errors import NotFound, Refused
 from blackstart_controller.plan.model import Finding, Mode
 from blackstart_controller.runs.states import RunState
@@ -37,7 +36,7 @@ def play(
         await scene.boot()
         run_id = await scene.start()
         row = await scene.ended(run_id)
-        return scene, row, await scene.runs.report(run_id)
+        return scene, row, await scene.report(run_id)
 
     return run_virtual(scenario())
 
@@ -74,7 +73,7 @@ def test_every_host_is_injected_at_t0_and_the_skew_is_reported_with_its_error() 
     assert max(moments) - min(moments) < 1e-6
     assert report["injection"]["skew_ms"] == pytest.approx(0.0, abs=0.01)
     assert report["injection"]["skew_error_ms"] > 0
-    assert report["injection"]["hosts"] == ["t1", "t2", "t3"]
+    assert [one["host"] for one in report["injection"]["hosts"]] == ["t1", "t2", "t3"]
 
 
 def test_orders_are_injected_at_their_own_moments() -> None:
@@ -239,9 +238,9 @@ def test_a_sealed_host_may_be_silent_while_it_holds() -> None:
 
 
 def test_a_revert_that_is_never_confirmed_is_exit_5_and_names_the_host() -> None:
-    scene, row, report = play(lambda scene: setattr(scene.targets[0], "never_reverts", True))
+    _scene, row, report = play(lambda scene: setattr(scene.targets[0], "never_reverts", True))
     assert (row.reverted, row.exit_code) == ("unconfirmed", 5)
-    assert report["unconfirmed_hosts"] == ["t1"]
+    assert [one["host"] for one in report["undo"]] == ["t1"]
     assert report["reverted"] == "unconfirmed"
 
 
@@ -258,7 +257,7 @@ def test_a_late_confirmation_corrects_the_ended_run() -> None:
         assert (row.reverted, row.exit_code) == ("confirmed", 1), (
             "the service was not back in time: the run still failed"
         )
-        assert (await scene.runs.report(run_id))["reverted"] == "confirmed"
+        assert (await scene.report(run_id))["reverted"] == "confirmed"
         assert (await scene.types(run_id))[-1] == "reverted_late"
 
     run_virtual(scenario())

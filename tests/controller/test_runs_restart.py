@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from blackstart_controller.runs.states import RunState
 from support.scenes import Scene
 from support.virtual import run_virtual
@@ -102,18 +101,20 @@ def test_an_agent_that_lost_its_journal_is_believed_when_it_lists_nothing() -> N
     run_virtual(scenario())
 
 
-def test_after_a_reboot_of_the_controller_old_monotonic_times_are_not_measured() -> None:
+def test_after_a_reboot_of_the_controller_the_run_is_measured_on_its_own_boots_timeline() -> None:
     async def scenario() -> None:
         scene = Scene()
         await scene.boot()
         run_id = await scene.start()
-        await scene.until_state(run_id, RunState.REVERTING)
-        scene.boot_id = "controller-boot-2"
+        await scene.until_state(run_id, RunState.SETTLING)
+        await asyncio.sleep(0.4)
+        scene.reboot_controller()
         await scene.crash_controller()
         await scene.boot()
-        await scene.ended(run_id)
-        report = await scene.runs.report(run_id)
-        assert report["injection"]["hosts"] == []
-        assert report["services"][0]["outcome"] == "unknown"
+        row = await scene.ended(run_id)
+        assert (row.verdict, row.reverted) == ("error", "confirmed")
+        spans = (await scene.report(run_id))["injection"]["hosts"]
+        assert [round(span["last_s"], 3) for span in spans] == [0.0, 0.0]
+        assert [round(span["end_s"], 2) for span in spans] == [10.05, 10.05]
 
     run_virtual(scenario())

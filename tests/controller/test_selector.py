@@ -124,9 +124,6 @@ def test_a_selector_and_its_opposite_never_both_match(selector: Selector, labels
         other = Requirement(one.key, opposite[one.operator], one.values)
         assert one.matches(labels) is not other.matches(labels)
 
-            labels
-        )
-
 
 @given(st.text(max_size=60))
 def test_no_text_ever_crashes_the_parser(text: str) -> None:
