@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
-from blackstart_controller.errors import Unreachable
+from blackstart_controller.errors import Refused, Unreachable
 from blackstart_controller.fleet.clock import to_host_ns
 from blackstart_controller.fleet.clocks import Clocks
 from blackstart_controller.fleet.dispatch import Dispatcher
@@ -20,6 +20,7 @@ from blackstart_controller.plan.model import FleetSnapshot, HostOrder, HostView,
 from blackstart_controller.runs.ports import ClockEstimate, FleetListener
 
 ANSWER_TIMEOUT_S = 5.0
+MAX_ORDER_BYTES = 1_000_000  # a little below what a stream takes, which would end over a larger message
 
 
 class FleetHub:
@@ -102,7 +103,7 @@ class FleetHub:
         return host in self._sessions
 
     async def resolve(self, run_id: str, order: HostOrder) -> faults_pb2.Resolution:
-        encoded = encode_order(run_id, order)
+        encoded = _sized(encode_order(run_id, order))
         return await self._session(order.host).ask(
             lambda number: agent_pb2.ToAgent(resolve=agent_pb2.Resolve(request=number, order=encoded)),
             timeout_s=self._answer_timeout_s,
@@ -110,7 +111,7 @@ class FleetHub:
         )
 
     async def arm(self, run_id: str, order: HostOrder) -> faults_pb2.Resolution:
-        encoded = encode_order(run_id, order)
+        encoded = _sized(encode_order(run_id, order))
         return await self._session(order.host).ask(
             lambda number: agent_pb2.ToAgent(arm=agent_pb2.Arm(request=number, order=encoded)),
             timeout_s=self._answer_timeout_s,
@@ -167,3 +168,13 @@ class FleetHub:
 
     async def _clock_measured(self, estimate: ClockEstimate) -> None:
         await self.listener.clock_measured(estimate)
+
+
+def _sized(order: faults_pb2.Order) -> faults_pb2.Order:
+    size = order.ByteSize()
+    if size > MAX_ORDER_BYTES:
+        raise Refused(
+            f"order {order.id} for host {order.host}: {size} bytes; the most is {MAX_ORDER_BYTES}: "
+            "name larger networks or fewer peers"
+        )
+    return order
