@@ -1,0 +1,82 @@
+"""report.md: for a pull request, a ticket or a wiki."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blackstart_controller.report.format import format_interval, format_met, format_seconds, format_share
+from blackstart_controller.report.json_report import interval
+from blackstart_controller.report.method import METHOD
+from blackstart_controller.report.view import ReportView, ServiceView
+
+SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()#+!|~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+
+def text(view: ReportView) -> str:
+    """The report as Markdown (GitHub's flavour). Every text from outside is escaped."""
+    lines = [f"# {_safe(view.experiment)}: {view.verdict.word}", "", _safe(view.verdict.sentence), ""]
+    if view.hypothesis:
+        lines += [f"> {_safe(view.hypothesis)}", ""]
+    lines += [*_undo(view), *_services(view.services), "", *_facts(view), "", *_faults(view), ""]
+    lines += ["## How it was measured", "", METHOD, "", "## Limits", ""]
+    lines += [f"- {_safe(limit)}" for limit in view.limits]
+    return "\n".join(lines) + "\n"
+
+
+def _services(services: Sequence[ServiceView]) -> list[str]:
+    lines = ["| service | outcome | recovery | after revert | objective | met | available | waited for |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for service in services:
+        one = service.recovery
+        cells = (
+            _safe(one.service),
+            str(one.outcome) + (f", relapsed {one.relapses} ×" if one.relapses else ""),
+            format_interval(interval(one.recovery)),
+            format_interval(interval(one.after_revert)),
+            format_seconds(one.objective.rto_s),
+            format_met(one.met),
+            format_share(one.availability),
+            _safe(one.waited_for or "–"),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    notes = [
+        f"- {_safe(s.recovery.service)}: {_safe(s.recovery.reason)}" for s in services if s.recovery.reason
+    ]
+    return [*lines, "", *notes] if notes else lines
+
+
+def _facts(view: ReportView) -> list[str]:
+    facts = [f"- run `{_code(view.run_id)}`, seed {view.seed}, {view.mode}"]
+    if view.t0_iso is not None and view.skew_ms is not None:
+        facts.append(f"- T0 {view.t0_iso}, skew {view.skew_ms:.2f} ms ± {view.skew_error_ms or 0:.2f} ms")
+    facts.append(f"- revert {'confirmed' if view.reverted else '**not confirmed**'}")
+    return facts
+
+
+def _faults(view: ReportView) -> list[str]:
+    lines = ["| host | site | fault | injected | ended |", "|---|---|---|---|---|"]
+    for span in view.hosts:
+        began = (
+            "not injected" if span.last_s is None else f"T0 + {span.last_s:.3f} s ± {span.error_ms:.1f} ms"
+        )
+        ended = "–" if span.end_s is None else f"T0 + {span.end_s:.3f} s"
+        lines.append(f"| {_safe(span.host)} | {_safe(span.site)} | {_safe(span.kind)} | {began} | {ended} |")
+    return lines
+
+
+def _undo(view: ReportView) -> list[str]:
+    if not view.unreverted:
+        return []
+    lines = ["**Not every fault is confirmed to be reverted. Undo by hand:**", ""]
+    for span in view.unreverted:
+        commands = span.manual or ("blackstart-agent revert --all",)
+        lines += [f"- on {_safe(span.host)}: `{_code(command)}`" for command in commands]
+    return [*lines, ""]
+
+
+def _safe(words: str) -> str:
+    return " ".join(words.split()).translate(SPECIAL)
+
+
+def _code(words: str) -> str:
+    return " ".join(words.split()).replace("`", "'")
