@@ -1,4 +1,4 @@
-"""A controller for the tests of the command line: real HTTPS and events, and a run whose log the test writes."""
+"""A controller for the tests of the command line: real HTTPS and events, and a run that the test writes."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def lab() -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @output_option
 def up(file: Path, form: str) -> None:
-    """Bring the lab of FILE up: every unit ready, every agent joined. A failed start leaves nothing behind."""
+    """Bring the lab of FILE up: every unit ready, every agent joined. A failed start leaves nothing."""
     from blackstart_lab import api
 
     _show(api.up(file, progress=progress).document(), form)
@@ -30,7 +30,7 @@ def up(file: Path, form: str) -> None:
 @click.argument("name", default="")
 @output_option
 def status(name: str, form: str) -> None:
-    """Show the lab's hosts and what runs on them. NAME may be left out when only one lab is up."""
+    """Show the hosts and what runs on them. NAME may be left out when only one is up."""
     from blackstart_lab import api
 
     _show(api.status(name or None).document(), form)
@@ -41,7 +41,7 @@ def status(name: str, form: str) -> None:
 @click.argument("host")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_in(name: str, host: str, command: tuple[str, ...]) -> int:
-    """Run COMMAND in HOST on this terminal and exit with its code: blackstart lab exec m1 -- redis-cli info"""
+    """Run COMMAND in HOST on this terminal and exit with its code: lab exec m1 -- redis-cli info"""
     from blackstart_lab import api
 
     return api.exec_(name or None, host, command)

@@ -43,7 +43,8 @@ def address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     "--name",
     "names",
     multiple=True,
-    help="A name or address that agents and operators call this controller by; may be repeated.",
+    envvar="BLACKSTART_NAMES",
+    help="A name or address that this controller is reached by; may be repeated (BLACKSTART_NAMES: with blanks).",
 )
 def serve(
     state: Path, listen: tuple[str, int], agents_listen: tuple[str, int], names: tuple[str, ...]
