@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from blackstart_proto.v1 import agent_pb2, faults_pb2
+from google.protobuf.message import Message
 
 from blackstart_controller.plan import model
 
@@ -35,13 +38,19 @@ def encode_order(run_id: str, order: model.HostOrder) -> faults_pb2.Order:
 
 
 def required_fields(order: faults_pb2.Order) -> list[str]:
-    """`order.FIELD` and `FAULT KIND.FIELD` for every field that is set, read from the contract itself."""
+    """`order.FIELD` and `FAULT KIND.FIELD[.FIELD…]` for every field that is set, read from the contract."""
     names = [f"order.{field.name}" for field, _ in order.ListFields() if field.name != "requires"]
     spec_name = order.fault.WhichOneof("spec")
     if spec_name is not None:
-        spec = getattr(order.fault, spec_name)
-        names += [f"{order.fault.kind}.{field.name}" for field, _ in spec.ListFields()]
+        names += _paths(getattr(order.fault, spec_name), order.fault.kind)
     return names
+
+
+def _paths(message: Message, prefix: str) -> Iterator[str]:
+    for field, value in message.ListFields():
+        yield f"{prefix}.{field.name}"
+        if isinstance(value, Message):
+            yield from _paths(value, f"{prefix}.{field.name}")
 
 
 def encode_fault(fault: model.FaultSpec) -> faults_pb2.Fault:

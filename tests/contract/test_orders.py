@@ -1,0 +1,77 @@
+"""What the controller encodes is what the agent decodes."""
+
+from __future__ import annotations
+
+import pytest
+from blackstart_agent.faults.decode import decode, known_names
+from blackstart_agent.link.names import CONTROLLER_NAME as AGENTS_NAME
+from blackstart_controller.fleet.encode import encode_order, encode_probe
+from blackstart_controller.plan import model
+from blackstart_controller.security.identity import CONTROLLER_NAME
+from blackstart_proto.v1 import agent_pb2, faults_pb2
+
+REDIS = model.ProcessSelector(unit="redis.service")
+FAULTS: tuple[model.FaultSpec, ...] = (
+    model.NetworkPartition(("10.0.0.0/8", "fd00::/8"), (6379,), "in", "reject"),
+    model.NetworkPartition(("10.1.0.0/16",)),
+    model.ProcessKill(REDIS),
+    model.ProcessKill(model.ProcessSelector(executable="/usr/bin/redis-server")),
+    model.ProcessPause(model.ProcessSelector(name="redis-server")),
+    model.UnitStop(("redis.service",)),
+    model.HostBlackout("kill"),
+    model.HostBlackout("freeze"),
+)
+PROBES: tuple[model.ProbeSpec, ...] = (
+    model.HttpProbe("http://w1:8080/", (200,), "ok"),
+    model.TcpProbe("w1:80"),
+    model.RedisProbe(("m1:26379",), "messenger", True),
+    model.NatsProbe(("n1:4222",), "news.probe"),
+    model.CommandProbe("check-login"),
+)
+
+
+def order(fault: model.FaultSpec, mode: model.Mode = model.Mode.TETHERED) -> faults_pb2.Order:
+    return encode_order("run-1", model.HostOrder("o-1", "db-1", 0, fault, mode, 0.0, 10.0, 1.5))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_an_agent_decodes_every_fault_to_the_same_kind(fault: model.FaultSpec) -> None:
+    encoded = order(fault)
+    assert decode(encoded).kind == fault.kind
+    assert set(encoded.requires) <= known_names()
+
+
+def test_every_fault_of_the_contract_can_be_encoded() -> None:
+    kinds = {field.name for field in faults_pb2.Fault.DESCRIPTOR.oneofs_by_name["spec"].fields}
+    assert {order(fault).fault.WhichOneof("spec") for fault in FAULTS} == kinds
+
+
+def test_requires_names_every_field_that_is_set_and_no_other() -> None:
+    common = ["order.id", "order.run_id", "order.host", "order.fault", "order.mode"]
+    common += ["order.lease_ms", "order.hold_ms"]
+    assert list(order(model.ProcessKill(REDIS)).requires) == [
+        *common,
+        "process.kill.select",
+        "process.kill.select.unit",
+    ]
+    assert "network.partition.ports" not in order(FAULTS[1]).requires
+    assert "network.partition.ports" in order(FAULTS[0]).requires
+
+
+def test_times_and_modes_are_what_the_plan_says() -> None:
+    sealed = order(model.HostBlackout(), model.Mode.SEALED)
+    assert (sealed.lease_ms, sealed.hold_ms, sealed.mode) == (1_500, 10_000, faults_pb2.MODE_SEALED)
+
+
+def test_every_probe_of_the_contract_can_be_encoded() -> None:
+    kinds = {field.name for field in agent_pb2.Probe.DESCRIPTOR.oneofs_by_name["spec"].fields}
+    encoded = [encode_probe(model.PlannedProbe("s/0@h", "s", "h", 100, 1_000, spec)) for spec in PROBES]
+    assert {probe.WhichOneof("spec") for probe in encoded} == kinds
+    assert (encoded[0].id, encoded[0].every_ms, encoded[0].timeout_ms) == ("s/0@h", 100, 1_000)
+    assert encoded[2].redis == agent_pb2.RedisProbe(
+        addresses=["m1:26379"], sentinel_master="messenger", write=True
+    )
+
+
+def test_both_ends_mean_the_same_name_of_a_controller() -> None:
+    assert AGENTS_NAME == CONTROLLER_NAME
