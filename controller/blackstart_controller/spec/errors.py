@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from blackstart_controller.errors import InvalidDocument
@@ -183,8 +184,12 @@ def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
 def _tags(model: type[BaseModel]) -> Iterator[str]:
     """Yield what a discriminator can say to choose `model`: the one value of a required literal."""
     for info in model.model_fields.values():
-        if info.is_required() and get_origin(info.annotation) is Literal:
+        if _is_tag(info):
             yield from get_args(info.annotation)
+
+
+def _is_tag(info: FieldInfo) -> bool:
+    return info.is_required() and get_origin(info.annotation) is Literal
 
 
 def _step(annotation: object, part: str | int) -> Iterator[object]:
@@ -210,8 +215,13 @@ def _plain(annotation: object) -> Iterator[object]:
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
-    return [info.alias or name for name, info in model.model_fields.items()]
+    return [info.alias or name for name, info in _fields(model)]
 
 
 def _required(model: type[BaseModel]) -> str:
-    return ", ".join(info.alias or name for name, info in model.model_fields.items() if info.is_required())
+    return ", ".join(info.alias or name for name, info in _fields(model) if info.is_required())
+
+
+def _fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """The field that says which model it is comes first, as people write it."""
+    return sorted(model.model_fields.items(), key=lambda item: not _is_tag(item[1]))

@@ -72,7 +72,6 @@ class PeerSet(OneOf):
 class Timed(Strict):
     """Every step begins `at` after T0 and ends by itself `for` later."""
 
-    fault: str
     hold_ms: Annotated[int, Between("10ms", MAX_HOLD)] = Field(alias="for")
     at_ms: Annotated[int, Between("0s", MAX_HOLD)] = Field(default=0, alias="at")
 
