@@ -1,0 +1,1 @@
+"""The operators' HTTPS API, and `serve`, which wires the whole controller."""

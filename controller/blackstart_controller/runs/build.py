@@ -14,6 +14,7 @@ from blackstart_controller.runs.clock import Clock
 from blackstart_controller.runs.clocks import Timelines
 from blackstart_controller.runs.context import RunContext
 from blackstart_controller.runs.facts import OrderFacts, reduce
+from blackstart_controller.runs.late import verdict_in
 from blackstart_controller.runs.log import RunLog
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.samples import LiveSamples
@@ -58,7 +59,8 @@ def context_of(world: World, row: RunRow, plan: Plan) -> RunContext:
         fleet=world.fleet,
         store=world.store,
         clock=world.clock,
-        clocks=world.clocks,
+        # Monotonic times of two boots must never meet: a run keeps to the estimates of its own.
+        clocks=world.clocks if row.boot_id == world.clock.boot_id else Timelines(),
         settings=world.settings,
         log=RunLog(row.id, world.store, world.clock),
         facts={order.id: OrderFacts(order) for order in plan.orders},
@@ -66,7 +68,7 @@ def context_of(world: World, row: RunRow, plan: Plan) -> RunContext:
         created=row.created,
         plan_hash=row.plan_hash,
         state=RunState(row.state),
-        measurable=row.boot_id == world.clock.boot_id,
+        boot_id=row.boot_id,
     )
 
 
@@ -89,9 +91,9 @@ async def restored(world: World, row: RunRow) -> RunContext:
     events = await world.store.events(row.id)
     ctx.facts = _facts_of(ctx.facts, await world.store.orders(row.id), events)
     ctx.t0_ns = next((int(event.data["t0_ns"]) for event in events if event.type == "t0"), None)
-    if ctx.measurable:
-        for estimate in await world.store.estimates(ctx.hosts, world.clock.boot_id):
-            world.clocks.add(estimate)
+    ctx.if_confirmed = verdict_in(events)
+    for estimate in await world.store.estimates(ctx.hosts, row.boot_id):
+        ctx.clocks.add(estimate)
     return ctx
 
 

@@ -10,7 +10,8 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    boot_id: str
+    @property
+    def boot_id(self) -> str: ...
 
     def monotonic_ns(self) -> int: ...
 

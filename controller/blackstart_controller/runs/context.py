@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from blackstart_controller.measure.verdict import Ending
+from blackstart_controller.measure.verdict import Ending, Verdict
 from blackstart_controller.plan.model import Plan
 from blackstart_controller.runs.clock import Clock
 from blackstart_controller.runs.clocks import Timelines
@@ -68,13 +68,13 @@ class RunContext:
     samples: LiveSamples
     created: str
     plan_hash: str
+    boot_id: str  # the controller's, whose timeline this run is measured on
     state: RunState = RunState.CREATED
     t0_ns: int | None = None
-    exit_code: int | None = None  # what it would be if every revert were confirmed
+    if_confirmed: Verdict | None = None  # the verdict once every revert is proved
     sent: Sent = field(default_factory=Sent)
     halt: asyncio.Future[Halt] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     shown_up: dict[str, bool] = field(default_factory=dict)
-    measurable: bool = True  # False: the machine was rebooted meanwhile, old monotonic times mean nothing
 
     @property
     def targets(self) -> frozenset[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 
-from blackstart_controller.measure.verdict import EXIT_CODES, Word
+from blackstart_controller.measure.verdict import EXIT_CODES, Verdict, Word
 from blackstart_controller.runs.context import RunContext
 from blackstart_controller.runs.ending import revert_once
-from blackstart_controller.store.model import RunChange, StoreFailed
+from blackstart_controller.runs.record import corrected, ends_of, view_from, view_text
+from blackstart_controller.store.model import RunChange, RunEvent, StoreFailed
 
 EVERY_S = 5.0
 
@@ -17,35 +18,30 @@ async def watch_late(ctx: RunContext) -> None:
     while ctx.unreverted():
         await revert_once(ctx, "the run has ended")
         await ctx.log.pulse.until(lambda: not ctx.unreverted(), EVERY_S)
-    while not await _confirmed(ctx):
+    while not await _corrected(ctx):
         await ctx.log.pulse.wait(EVERY_S)
 
 
-async def _confirmed(ctx: RunContext) -> bool:
+def verdict_in(log: Sequence[RunEvent]) -> Verdict | None:
+    """What the run's verdict will be once every revert is proved, from its log."""
+    for event in reversed(log):
+        if event.type == "verdict":
+            told = event.data["if_confirmed"]
+            return Verdict(Word(event.data["verdict"]), int(told["exit_code"]), str(told["sentence"]))
+    return None
+
+
+async def _corrected(ctx: RunContext) -> bool:
+    verdict = ctx.if_confirmed or Verdict(Word.ERROR, EXIT_CODES[Word.ERROR], "The run's verdict was lost.")
     try:
-        row = await ctx.store.run(ctx.id)
-        code = (
-            ctx.exit_code
-            if ctx.exit_code is not None
-            else EXIT_CODES[Word(row.verdict or "error")]
-            if row
-            else 6
+        if (text := await ctx.store.report(ctx.id)) is not None:
+            view = corrected(view_from(text), verdict, ends_of(ctx))
+            await ctx.store.save_report(ctx.id, view_text(view))
+        await ctx.log.add(
+            "reverted_late",
+            {"text": "every fault is now proved to be reverted", "exit_code": verdict.exit_code},
+            change=RunChange(reverted="confirmed", exit_code=verdict.exit_code),
         )
-        data = {
-            "reverted": "confirmed",
-            "text": "every fault is now proved to be reverted",
-            "exit_code": code,
-        }
-        await _correct_report(ctx, code)
-        await ctx.log.add("reverted_late", data, change=RunChange(reverted="confirmed", exit_code=code))
     except StoreFailed:
         return False
     return True
-
-
-async def _correct_report(ctx: RunContext, exit_code: int) -> None:
-    text = await ctx.store.report(ctx.id)
-    if text is None:
-        return
-    report = json.loads(text) | {"reverted": "confirmed", "unconfirmed_hosts": [], "exit_code": exit_code}
-    await ctx.store.save_report(ctx.id, json.dumps(report, ensure_ascii=False))

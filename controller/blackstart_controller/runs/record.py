@@ -1,76 +1,100 @@
-"""What a finished run leaves behind: everything a report is made of."""
+"""What a finished run leaves behind: the view that every report format is written from."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from blackstart_controller.measure.model import FaultSpan, Interval, ProbeSeries, Recovery
+from pydantic import TypeAdapter
+
+from blackstart_controller.measure.model import FaultSpan, ProbeSeries, Recovery
 from blackstart_controller.measure.verdict import Verdict
+from blackstart_controller.report.build import Finished, build
+from blackstart_controller.report.view import EventView, ReportView
 from blackstart_controller.runs.clock import iso_at
-from blackstart_controller.runs.context import Result, RunContext
-from blackstart_controller.runs.evidence import skew
+from blackstart_controller.runs.context import RunContext
+from blackstart_controller.runs.decide import NS
 from blackstart_controller.store.model import RunEvent
 
-SCHEMA = 1
+_VIEW: TypeAdapter[ReportView] = TypeAdapter(ReportView)
+_DETAILS = ("text", "detail", "reason", "state", "sentence")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    result: Result
+    """`verdict` as it is now; `if_confirmed` as it will be once every revert is proved."""
+
     verdict: Verdict
-    exit_code: int
+    if_confirmed: Verdict
     recoveries: tuple[Recovery, ...]
     spans: tuple[FaultSpan, ...]
     series: tuple[ProbeSeries, ...]
     until_ns: int
 
 
-def report_of(ctx: RunContext, record: Record, events: Sequence[RunEvent]) -> dict[str, Any]:
-    """The run as report.json tells it."""
-    return {
-        "schema": SCHEMA,
-        "run": ctx.id,
-        "experiment": ctx.plan.experiment,
-        "seed": ctx.plan.seed,
-        "verdict": record.verdict.word,
-        "reverted": "unconfirmed" if ctx.unreverted() else "confirmed",
-        "unconfirmed_hosts": ctx.unconfirmed_hosts(),
-        "exit_code": record.exit_code,
-        "reason": record.result.why,
-        "injection": _injection(ctx, record),
-        "services": [_service(one) for one in record.recoveries],
-        "events": [dataclasses.asdict(event) for event in events],
-    }
+def view_of(ctx: RunContext, record: Record, events: Sequence[RunEvent]) -> ReportView:
+    injected = bool(record.spans)
+    t0_ns = ctx.t0_ns if ctx.t0_ns is not None else record.until_ns
+    return build(
+        Finished(
+            run_id=ctx.id,
+            plan=ctx.plan,
+            verdict=record.verdict,
+            reverted=not ctx.unreverted(),
+            recoveries=record.recoveries,
+            spans=record.spans,
+            series=record.series,
+            events=tuple(_event_view(event, t0_ns, ctx.boot_id) for event in events),
+            t0_ns=t0_ns,
+            t0_iso=_t0_iso(ctx, events) if injected else None,
+            watched_until_ns=record.until_ns,
+            sites={view.name: view.site for view in ctx.fleet.snapshot().hosts},
+            manual=manual_of(events),
+        )
+    )
 
 
-def _injection(ctx: RunContext, record: Record) -> dict[str, Any]:
-    found = skew(ctx, record.spans)
-    return {
-        "t0": None if ctx.t0_ns is None else iso_at(ctx.clock, ctx.t0_ns),
-        "skew_ms": None if found is None else found.skew_ms,
-        "skew_error_ms": None if found is None else found.error_ms,
-        "hosts": sorted({span.host for span in record.spans}),
-    }
+def view_text(view: ReportView) -> str:
+    return _VIEW.dump_json(view).decode()
 
 
-def _service(one: Recovery) -> dict[str, Any]:
-    return {
-        "name": one.service,
-        "outcome": one.outcome,
-        "recovery": _interval(one.recovery),
-        "after_revert": _interval(one.after_revert),
-        "objective": {"rto_s": one.objective.rto_s, "rpo_s": one.objective.rpo_s},
-        "met": one.met,
-        "lost_writes": one.lost_writes,
-        "availability": one.availability,
-        "relapses": one.relapses,
-        "waited_for": one.waited_for,
-        "reason": one.reason,
-    }
+def view_from(text: str) -> ReportView:
+    return _VIEW.validate_json(text)
 
 
-def _interval(interval: Interval | None) -> dict[str, Any] | None:
-    return None if interval is None else dataclasses.asdict(interval)
+def corrected(view: ReportView, verdict: Verdict, ends_s: Mapping[str, float]) -> ReportView:
+    """The view once every revert is proved. `ends_s`: when each order's fault ended, from T0."""
+    hosts = tuple(
+        replace(span, end_s=ends_s.get(span.order_id, span.end_s)) if span.end_s is None else span
+        for span in view.hosts
+    )
+    return replace(view, reverted=True, verdict=verdict, hosts=hosts)
+
+
+def ends_of(ctx: RunContext) -> dict[str, float]:
+    """When each order's fault ended, in seconds from T0, where that is known."""
+    if ctx.t0_ns is None:
+        return {}
+    ends = {order_id: ctx.controller_ns(facts.host, facts.end) for order_id, facts in ctx.facts.items()}
+    return {order_id: (end[0] - ctx.t0_ns) / NS for order_id, end in ends.items() if end is not None}
+
+
+def manual_of(events: Sequence[RunEvent]) -> dict[str, tuple[str, ...]]:
+    """The commands that undo each order by hand, as its own agent gave them when it was armed."""
+    return {event.order_id: tuple(event.data.get("undo", ())) for event in events if event.type == "resolved"}
+
+
+def _t0_iso(ctx: RunContext, events: Sequence[RunEvent]) -> str | None:
+    told = next((str(event.data["at"]) for event in events if event.type == "t0"), None)
+    return told or (None if ctx.t0_ns is None else iso_at(ctx.clock, ctx.t0_ns))
+
+
+def _event_view(event: RunEvent, t0_ns: int, boot_id: str) -> EventView:
+    seconds = round((event.at_ns - t0_ns) / NS, 6) if event.boot_id == boot_id else None
+    return EventView(event.at, seconds, event.host, event.type, _detail(event.data))
+
+
+def _detail(data: Mapping[str, Any]) -> str:
+    found = next((str(data[key]) for key in _DETAILS if data.get(key)), "")
+    return found or "; ".join(str(reason) for reason in data.get("reasons", ()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any, TypeAlias
 from blackstart_controller.errors import NotFound, Refused
 from blackstart_controller.plan.hash import plan_hash
 from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.report.view import ReportView
 from blackstart_controller.runs.build import World, context_of, plan_text, restored
 from blackstart_controller.runs.clock import Clock, iso
 from blackstart_controller.runs.clocks import Timelines
@@ -21,6 +21,7 @@ from blackstart_controller.runs.listen import Listener
 from blackstart_controller.runs.machine import come_back, walk
 from blackstart_controller.runs.planning import PlanAnswer, ask_agents, plan_document
 from blackstart_controller.runs.ports import Fleet
+from blackstart_controller.runs.record import view_from
 from blackstart_controller.runs.recovery import interrupted
 from blackstart_controller.runs.settings import Settings
 from blackstart_controller.runs.states import RunState
@@ -124,13 +125,12 @@ class Runs:
             else:
                 await ctx.log.pulse.wait(FOLLOW_S, change)
 
-    async def report(self, run_id: str) -> dict[str, Any]:
+    async def report(self, run_id: str) -> ReportView:
         await self.get(run_id)
         text = await self._world.store.report(run_id)
         if text is None:
             raise NotFound(f"run {run_id}: no report yet; it is written when the run ends")
-        report: dict[str, Any] = json.loads(text)
-        return report
+        return view_from(text)
 
     # ---- directory, for the listener ----
 

@@ -1,0 +1,189 @@
+"""The routes. Each decodes, makes one call, encodes; nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from blackstart_proto.v1 import agent_pb2
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from google.protobuf.message import DecodeError
+from pydantic import BaseModel, ConfigDict, Field
+
+from blackstart_controller.api import answers
+from blackstart_controller.api.events import server_sent
+from blackstart_controller.api.guard import BodyLimit, Guard, install_errors, operator_of
+from blackstart_controller.errors import NotFound, UsageError
+from blackstart_controller.report import html, json_report, markdown
+from blackstart_controller.runs.ports import Fleet
+from blackstart_controller.runs.service import Runs
+from blackstart_controller.security.enrolment import Enrolment
+from blackstart_controller.security.tokens import JOIN_TTL_S, Tokens
+from blackstart_controller.store.ports import Store
+
+OPEN_ROUTES = frozenset({("GET", "/livez"), ("GET", "/ca.pem"), ("POST", "/v1/enrol")})
+PROTOBUF = "application/x-protobuf"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes stand on. `agents_port` is the gRPC listener's; `name` is this controller's."""
+
+    runs: Runs
+    fleet: Fleet
+    store: Store
+    tokens: Tokens
+    enrolment: Enrolment
+    authority_pem: bytes
+    agents_port: int
+    name: str
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class DocumentBody(Body):
+    document: str
+    file: str = Field(default="experiment.yaml", max_length=1024)
+
+
+class ReasonBody(Body):
+    reason: str = Field(default="", max_length=1000)
+
+
+class TokenBody(Body):
+    host: str = ""
+    ttl_s: Annotated[float, Field(ge=1, strict=False)] = JOIN_TTL_S
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The API as an ASGI application. Everything but OPEN_ROUTES wants an operator's token."""
+    app = FastAPI(title="blackstart", docs_url=None, redoc_url=None, openapi_url=None)
+    install_errors(app)
+    for router in (_open_routes(parts), _fleet_routes(parts), _run_routes(parts), _report_routes(parts)):
+        app.include_router(router)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Guard, check=parts.tokens.check_operator, open_routes=OPEN_ROUTES)  # the outermost
+    return app
+
+
+def _open_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/livez")
+    async def livez() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @router.get("/ca.pem")
+    async def authority() -> Response:
+        return Response(parts.authority_pem, media_type="application/x-pem-file")
+
+    @router.post("/v1/enrol")
+    async def enrol(request: Request) -> Response:
+        try:
+            message = agent_pb2.EnrolRequest.FromString(await request.body())
+        except DecodeError as error:
+            raise UsageError("enrol: the body is no EnrolRequest; use blackstart-agent enroll") from error
+        address = f"{_bracketed(request.url.hostname or parts.name)}:{parts.agents_port}"
+        reply = await parts.enrolment.enrol(message, agent_address=address)
+        return Response(reply.SerializeToString(), media_type=PROTOBUF)
+
+    return router
+
+
+def _fleet_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    async def inventory() -> dict[str, dict[str, Any]]:
+        rows = {row.name: row for row in await parts.store.hosts()}
+        views = parts.fleet.snapshot().hosts
+        return {view.name: answers.host_answer(view, rows.get(view.name)) for view in views}
+
+    @router.get("/v1/hosts")
+    async def hosts() -> dict[str, Any]:
+        return {"hosts": list((await inventory()).values())}
+
+    @router.get("/v1/hosts/{name}")
+    async def host(name: str) -> dict[str, Any]:
+        found = (await inventory()).get(name)
+        if found is None:
+            raise NotFound(f"host {name}: there is none; `blackstart host list` shows all")
+        return found
+
+    @router.post("/v1/tokens")
+    async def token(body: TokenBody) -> dict[str, Any]:
+        made = await parts.tokens.create_join(host=body.host, ttl_s=int(body.ttl_s))
+        return {"token": made.token.reveal(), "expires": answers.expiry(made.expires_s)}
+
+    return router
+
+
+def _run_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
+    runs = parts.runs
+    operator = Depends(operator_of)
+
+    @router.post("/v1/plans")
+    async def plan(body: DocumentBody) -> dict[str, Any]:
+        return answers.plan_answer(await runs.plan(body.document, body.file))
+
+    @router.post("/v1/runs", status_code=201)
+    async def start(
+        body: DocumentBody,
+        by: str = operator,
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    ) -> dict[str, str]:
+        run_id = await runs.start(body.document, body.file, operator=by, idempotency_key=idempotency_key)
+        return {"id": run_id}
+
+    @router.get("/v1/runs")
+    async def list_runs() -> dict[str, Any]:
+        return {"runs": [answers.run_answer(row) for row in await runs.list()]}
+
+    @router.get("/v1/runs/{run_id}")
+    async def show(run_id: str) -> dict[str, Any]:
+        return answers.live_answer(await runs.get(run_id), runs.live(run_id))
+
+    @router.get("/v1/runs/{run_id}/events")
+    async def events(run_id: str, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
+        await runs.get(run_id)  # a run that does not exist is a 404, not an empty stream
+        frames = server_sent(runs.events(run_id, after))
+        return StreamingResponse(
+            frames, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+    @router.post("/v1/runs/{run_id}/halt")
+    async def halt(run_id: str, body: ReasonBody, by: str = operator) -> dict[str, Any]:
+        await runs.halt(run_id, body.reason, by)
+        return answers.run_answer(await runs.get(run_id))
+
+    @router.post("/v1/halt")
+    async def halt_all(body: ReasonBody, by: str = operator) -> dict[str, Any]:
+        return {"halted": await runs.halt_all(body.reason, by)}
+
+    return router
+
+
+def _report_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/v1/runs/{run_id}/report.json")
+    async def as_json(run_id: str) -> JSONResponse:
+        return JSONResponse(json_report.document(await parts.runs.report(run_id)))
+
+    @router.get("/v1/runs/{run_id}/report.html")
+    async def as_html(run_id: str) -> HTMLResponse:
+        return HTMLResponse(html.text(await parts.runs.report(run_id)))
+
+    @router.get("/v1/runs/{run_id}/report.md")
+    async def as_markdown(run_id: str) -> PlainTextResponse:
+        text = markdown.text(await parts.runs.report(run_id))
+        return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
+
+    return router
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,113 @@
+"""Before any route: a bounded body and a token. After: every error of ours in one shape."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from blackstart_controller.errors import BlackstartError, Unauthorised
+from blackstart_controller.security.ports import StoredToken
+from blackstart_controller.security.secret import Secret
+
+log = logging.getLogger(__name__)
+MAX_BODY_BYTES = 256 * 1024
+Check = Callable[[Secret], Awaitable[StoredToken]]
+
+
+def error_response(code: str, message: str, status: int) -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if status == Unauthorised.status else {}
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+
+
+def install_errors(app: FastAPI) -> None:
+    """The one place where errors become answers."""
+
+    @app.exception_handler(BlackstartError)
+    async def ours(_request: Request, error: BlackstartError) -> JSONResponse:
+        return error_response(error.code, str(error), error.status)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+        texts = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+        return error_response("usage", "; ".join(texts), 400)
+
+    @app.exception_handler(HTTPException)
+    async def of_the_framework(request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "usage"}.get(error.status_code, "usage")
+        return error_response(code, f"{request.method} {request.url.path}: {error.detail}", error.status_code)
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return error_response("internal", "internal error; see the controller's log", 500)
+
+
+class Guard:
+    """ASGI: nobody without an operator's token gets any further, not even to learn which routes there are.
+
+    Tokens come in the header only: URLs end up in logs.
+    """
+
+    def __init__(self, app: ASGIApp, check: Check, open_routes: frozenset[tuple[str, str]]) -> None:
+        self._app = app
+        self._check = check
+        self._open_routes = open_routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # no WebSockets here
+        if (scope["method"], scope["path"]) not in self._open_routes:
+            try:
+                operator = await self._operator(Headers(scope=scope).get("authorization", ""))
+            except Unauthorised as error:
+                await error_response(error.code, str(error), error.status)(scope, receive, send)
+                return
+            scope.setdefault("state", {})["operator"] = operator
+        await self._app(scope, receive, send)
+
+    async def _operator(self, authorization: str) -> str:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorised("no token; send it as: Authorization: Bearer bsk_…")
+        return (await self._check(Secret(token.strip()))).name
+
+
+def operator_of(request: Request) -> str:
+    """Who asks, as the guard found out."""
+    return str(request.state.operator)
+
+
+class BodyLimit:
+    """ASGI: a request body over the limit is refused before anybody reads it whole."""
+
+    def __init__(self, app: ASGIApp, limit_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._limit_bytes = limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._limit_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        read_bytes = 0
+
+        async def bounded() -> Message:
+            nonlocal read_bytes
+            message = await receive()
+            read_bytes += len(message.get("body", b""))
+            if read_bytes > self._limit_bytes:
+                raise HTTPException(413, f"the body is larger than {self._limit_bytes} bytes")
+            return message
+
+        await self._app(scope, bounded, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text = f"the body is larger than {self._limit_bytes} bytes; make the document smaller"
+        await error_response("usage", text, 413)(scope, receive, send)

@@ -1,0 +1,174 @@
+"""The whole controller in one process: store, authority, agents' port, runs, API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeAlias
+
+from starlette.types import ASGIApp
+
+from blackstart_controller.api.admin import write_admin_context
+from blackstart_controller.api.app import Parts, create_app
+from blackstart_controller.api.listen import (
+    api_server,
+    bind,
+    certificate_names,
+    own_addresses,
+    tls_context,
+)
+from blackstart_controller.api.notify import feed_watchdog, notify
+from blackstart_controller.api.place import no_core_dumps, state_directory
+from blackstart_controller.fleet.hub import FleetHub
+from blackstart_controller.fleet.receive import Reception
+from blackstart_controller.fleet.server import FleetServer, tune_gc
+from blackstart_controller.plan.model import HostView
+from blackstart_controller.runs.clock import SystemClock
+from blackstart_controller.runs.service import Runs
+from blackstart_controller.security.authority import Authority, ServerPair
+from blackstart_controller.security.enrolment import Enrolment
+from blackstart_controller.security.tokens import Tokens
+from blackstart_controller.store.model import HostRow
+from blackstart_controller.store.security import SqlHosts, SqlTokens
+from blackstart_controller.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
+Address: TypeAlias = tuple[str, int]
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  to be replaced, not to be bound
+REFRESH_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """A controller that is up. Ports are the real ones, also where 0 was asked for."""
+
+    runs: Runs
+    url: str
+    api_port: int
+    agents_port: int
+    admin_file: Path
+
+
+def serve(state: Path, *, listen: Address, agents_listen: Address, names: Sequence[str] = ()) -> int:
+    """Run the controller until SIGTERM or SIGINT; 0. Raises UsageError when it cannot start."""
+    no_core_dumps()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with state_directory(state):
+        asyncio.run(_serve_until_told(state, listen, agents_listen, names))
+    return 0
+
+
+async def _serve_until_told(
+    state: Path, listen: Address, agents_listen: Address, names: Sequence[str]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with controller(state, listen, agents_listen, names) as up:
+        tune_gc()
+        watchdog = asyncio.create_task(feed_watchdog())
+        notify("READY=1")
+        log.info("serving %s, agents on port %d; context in %s", up.url, up.agents_port, up.admin_file)
+        await stop.wait()
+        notify("STOPPING=1")
+        watchdog.cancel()
+
+
+@asynccontextmanager
+async def controller(
+    state: Path, listen: Address, agents_listen: Address, names: Sequence[str] = ()
+) -> AsyncIterator[Controller]:
+    """A controller that serves while the block runs. Runs that were under way before are already being ended.
+
+    At the end tethered agents lose their streams, and revert by themselves; nothing has to be sent.
+    """
+    async with AsyncExitStack() as stack:
+        sock = stack.enter_context(bind(*listen))
+        store = await SqliteStore.open(state / "controller.db")
+        stack.push_async_callback(store.close)
+        authority = Authority.open(state)
+        tokens = Tokens(SqlTokens(store), authority.pin)
+        enrolment = Enrolment(authority, tokens, SqlHosts(store))
+        pair = authority.issue_server(certificate_names(names))
+        hub = FleetHub(
+            known=[view_of(row) for row in await store.hosts()], controller_addresses=own_addresses()
+        )
+        runs = Runs(hub, store, SystemClock.of_this_boot())
+        await runs.recover()
+        stack.push_async_callback(runs.close)
+        agents_port = await _start_fleet(stack, hub, runs, enrolment, pair, authority, agents_listen)
+        name = names[0] if names else WILDCARDS.get(listen[0], listen[0])
+        parts = Parts(runs, hub, store, tokens, enrolment, authority.certificate_pem, agents_port, name)
+        await _start_api(stack, create_app(parts), pair, sock)
+        api_port = int(sock.getsockname()[1])
+        url = f"https://{_bracketed(WILDCARDS.get(listen[0], listen[0]))}:{api_port}"
+        admin_file = state / "admin.json"
+        await _keep_admin_context(stack, admin_file, url, tokens, authority.certificate_pem)
+        yield Controller(runs, url, api_port, agents_port, admin_file)
+
+
+async def _start_fleet(
+    stack: AsyncExitStack,
+    hub: FleetHub,
+    runs: Runs,
+    enrolment: Enrolment,
+    pair: ServerPair,
+    authority: Authority,
+    listen: Address,
+) -> int:
+    await hub.start(runs.listener)
+    server = FleetServer(
+        Reception(hub, enrolment, version=version("blackstart")), pair, authority.certificate_pem
+    )
+    stack.push_async_callback(server.stop, 0.0)
+    stack.push_async_callback(hub.stop)
+    return await server.start(f"{_bracketed(listen[0])}:{listen[1]}")
+
+
+async def _start_api(stack: AsyncExitStack, app: ASGIApp, pair: ServerPair, sock: socket.socket) -> None:
+    server = api_server(app, tls_context(pair))
+    serving = asyncio.create_task(server.serve(sockets=[sock]), name="api")
+
+    async def stop() -> None:
+        server.should_exit = True
+        await serving
+
+    stack.push_async_callback(stop)
+    while not server.started:  # uvicorn has no event for it; this is a few turns of the loop
+        if serving.done():
+            await serving
+        await asyncio.sleep(0.001)
+
+
+async def _keep_admin_context(
+    stack: AsyncExitStack, path: Path, url: str, tokens: Tokens, authority_pem: bytes
+) -> None:
+    """Written now, and again whenever the token in it becomes old."""
+    await write_admin_context(path, url, tokens, authority_pem)
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            await write_admin_context(path, url, tokens, authority_pem)
+
+    task = asyncio.create_task(refresh(), name="admin-context")
+    stack.callback(task.cancel)
+
+
+def view_of(row: HostRow) -> HostView:
+    """A host that was seen before and has not connected yet."""
+    labels = {**row.labels, "host": row.name, "site": row.site}
+    return HostView(row.name, row.site, labels, row.addresses, connected=False)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
