@@ -1,4 +1,4 @@
-"""A finished run, made by the real measuring code from invented samples: three sites, the largest goes dark."""
+"""A finished run, measured from invented samples: the largest of three sites goes dark."""
 
 from __future__ import annotations
 

@@ -37,8 +37,13 @@ def waves(plan: Plan, spans: Sequence[FaultSpan]) -> tuple[Wave, ...]:
 
 
 def cause(found: Sequence[Wave], outage: Outage) -> Wave:
-    """The last wave that can have begun before the service was seen down."""
+    """The first wave that can have been the cause: it began after the service was last seen up, and before it
+    was seen down. Without such a one, the last that began before.
+    """
     before = [wave for wave in found if wave.t0.low_ns <= outage.first_bad_ns]
+    if outage.last_ok_ns is not None:
+        after_ok = [wave for wave in before if wave.t0.high_ns >= outage.last_ok_ns]
+        before = after_ok[:1] or before
     return before[-1] if before else found[0]
 
 

@@ -131,7 +131,10 @@ def _relative(run: Finished, moment_ns: int) -> float:
 
 def limits(run: Finished) -> tuple[str, ...]:
     """What a sceptic must know: how finely each service was sampled, and what nobody looked at."""
-    found = [text for service in run.plan.services for text in _limits_of(run, service)]
+    told: dict[str, list[str]] = {}
+    for service in run.plan.services:
+        told.setdefault(_limits_of(run, service), []).append(service.name)
+    found = [f"{', '.join(names)}: {text}" for text, names in told.items()]
     found += [f"{finding.level}: {finding.text}" for finding in run.plan.findings if finding.level != "error"]
     if any(service.rpo_s is not None for service in run.plan.services):
         found.append("Lost data (RPO) was not measured: no ledger probe was running.")
@@ -140,14 +143,14 @@ def limits(run: Finished) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _limits_of(run: Finished, service: Service) -> Sequence[str]:
+def _limits_of(run: Finished, service: Service) -> str:
     probes = [probe for probe in run.plan.probes if probe.service == service.name]
     if not probes:
-        return [f"{service.name}: nobody watched it."]
+        return "nobody watched it."
     every_ms = max(probe.every_ms for probe in probes)
     kinds = ", ".join(dict.fromkeys(probe.spec.kind for probe in probes))
     observers = ", ".join(dict.fromkeys(probe.observer for probe in probes))
-    return [
-        f"{service.name}: asked by {kinds} every {every_ms} ms from {observers}; an outage shorter than "
+    return (
+        f"asked by {kinds} every {every_ms} ms from {observers}; an outage shorter than "
         f"{3 * every_ms} ms may have been missed, and users elsewhere may have met another."
-    ]
+    )

@@ -34,6 +34,11 @@ def format_seconds(seconds: float | None) -> str:
     return f"{seconds:g} s"
 
 
+def format_moment(seconds: float, digits: int = 3) -> str:
+    """A moment relative to T0 in seconds, with a real minus sign."""
+    return f"{seconds:.{digits}f}".replace("-", "−")
+
+
 def format_share(share: float | None) -> str:
     """A share as percent; never 100 % unless it is."""
     if share is None:

@@ -13,6 +13,7 @@ from blackstart_controller.report.format import (
     OUTCOME_MARKS,
     format_interval,
     format_met,
+    format_moment,
     format_seconds,
     format_share,
 )
@@ -63,6 +64,7 @@ def _environment() -> Environment:
     made.filters["seconds"] = format_seconds
     made.filters["share"] = format_share
     made.filters["met"] = format_met
+    made.filters["moment"] = format_moment
     return made
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from blackstart_controller.measure.model import Outcome
+from blackstart_controller.report.format import format_interval
+from blackstart_controller.report.json_report import interval
 from blackstart_controller.report.scale import Scale
 from blackstart_controller.report.view import Band, HostSpan, ObserverView, ReportView, ServiceView
 
@@ -137,12 +139,17 @@ def _service_rows(scale: Scale, service: ServiceView, y: float) -> str:
     parts = [
         f'<line class="rule" x1="8" x2="{RIGHT}" y1="{y + 4}" y2="{y + 4}"/>',
         f'<text class="service" x="8" y="{y + 22}">{escape(_short(name))}</text>',
-        f'<text class="outcome" x="{LEFT}" y="{y + 22}">{escape(service.recovery.outcome)}</text>',
+        f'<text class="outcome" x="{RIGHT}" y="{y + 22}">{escape(_result(service))}</text>',
     ]
     for number, observer in enumerate(service.observers):
         blind = service.recovery.outcome is Outcome.UNKNOWN and not observer.bands
         parts.append(_observer_row(scale, observer, y + HEAD + number * ROW, blind=blind))
     return "".join(parts)
+
+
+def _result(service: ServiceView) -> str:
+    took = format_interval(interval(service.recovery.recovery))
+    return service.recovery.outcome if took == "–" else f"{service.recovery.outcome} · {took}"
 
 
 def _observer_row(scale: Scale, observer: ObserverView, y: float, *, blind: bool) -> str:
