@@ -9,6 +9,7 @@ import pytest
 from blackstart_controller.report import html
 from controller.report_samples import sample_view
 from controller.test_report import XSS, poisoned
+from playwright.sync_api import Browser, Dialog, sync_playwright
 
 pytestmark = pytest.mark.browser
 
@@ -22,16 +23,12 @@ FLAGS = [
     "--disable-gpu",
 ]
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed; pip install playwright"
-)
-
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
+def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is missing; apt-get install --no-install-recommends chromium")
-    with sync_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
@@ -47,7 +44,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 800, 1280])
 def test_the_page_fits_its_screen_and_shows_verdict_and_table_first(
-    browser: sync_api.Browser, page_file: Path, width: int, scheme: str
+    browser: Browser, page_file: Path, width: int, scheme: str
 ) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.goto(page_file.as_uri())
@@ -59,7 +56,7 @@ def test_the_page_fits_its_screen_and_shows_verdict_and_table_first(
     page.close()
 
 
-def test_ink_stands_out_from_paper_in_both_schemes(browser: sync_api.Browser, page_file: Path) -> None:
+def test_ink_stands_out_from_paper_in_both_schemes(browser: Browser, page_file: Path) -> None:
     for scheme in ("light", "dark"):
         page = browser.new_page(color_scheme=scheme)
         page.goto(page_file.as_uri())
@@ -68,7 +65,7 @@ def test_ink_stands_out_from_paper_in_both_schemes(browser: sync_api.Browser, pa
         page.close()
 
 
-def test_it_prints_on_few_pages_of_paper(browser: sync_api.Browser, page_file: Path) -> None:
+def test_it_prints_on_few_pages_of_paper(browser: Browser, page_file: Path) -> None:
     page = browser.new_page()
     page.goto(page_file.as_uri())
     pdf = page.pdf(prefer_css_page_size=True)
@@ -79,16 +76,21 @@ def test_it_prints_on_few_pages_of_paper(browser: sync_api.Browser, page_file: P
 
 @pytest.mark.parametrize("payload", XSS)
 def test_no_payload_runs_a_script_or_asks_for_anything(
-    browser: sync_api.Browser, tmp_path: Path, payload: str
+    browser: Browser, tmp_path: Path, payload: str
 ) -> None:
     path = tmp_path / "report.html"
     path.write_text(html.text(poisoned(payload)))
     page = browser.new_page()
     asked: list[str] = []
     dialogs: list[str] = []
+
+    def tell(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
     complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", tell)
     page.on("console", lambda message: complaints.append(message.text))
     page.goto(path.as_uri())
     assert asked == [path.as_uri()]

@@ -38,18 +38,8 @@ XSS = [
 
 def test_report_json_has_the_promised_shape() -> None:
     report = json.loads(json_report.text(sample_view()))
-    promised = {
-        "schema",
-        "run",
-        "experiment",
-        "seed",
-        "verdict",
-        "reverted",
-        "injection",
-        "services",
-        "events",
-    }
-    assert promised <= set(report)
+    promised = "schema run experiment seed verdict reverted injection services events"
+    assert set(promised.split()) <= set(report)
     assert report["schema"] == 1
     assert report["verdict"] == "fail"
     assert report["reverted"] == "confirmed"
@@ -109,9 +99,7 @@ def test_the_terminal_needs_neither_the_template_engine_nor_the_measuring_code()
 def test_the_terminal_shows_verdict_services_and_skew() -> None:
     lines = summary_lines(json_report.document(sample_view()))
     assert lines[0].startswith("FAIL  The hypothesis is broken: ")
-    assert lines[2].split() == [
-        *["SERVICE", "OUTCOME", "RECOVERY", "AFTER", "REVERT", "OBJECTIVE", "MET", "WAITED", "FOR"]
-    ]
+    assert re.split(r"  +", lines[2])[:4] == ["SERVICE", "OUTCOME", "RECOVERY", "AFTER REVERT"]
     assert re.match(r"news\s+failed over\s+2\.8\d s \(2\.\d\d–2\.\d\d\)\s+–\s+10 s\s+yes\s+–", lines[4])
     assert any(re.match(r"search\s+not back\s+> 44\.\d s", line) for line in lines)
     assert lines[-1] == "T0 2026-11-23T19:30:08.214Z, 3 hosts, skew 0.60 ms ± 0.24 ms"
@@ -193,7 +181,8 @@ def test_no_text_from_outside_becomes_markup(payload: str) -> None:
     assert "script" not in hostile.tags
     assert "49" not in re.findall(r"<h1>(.*?)</h1>", page)
     ET.fromstring(timeline(poisoned(payload)))  # the picture is well formed
-    assert "<script" not in markdown.text(poisoned(payload))
+    without_code = re.sub(r"`[^`\n]*`", "", markdown.text(poisoned(payload)))
+    assert "<" not in without_code
 
 
 def test_the_page_asks_nobody_for_anything() -> None:

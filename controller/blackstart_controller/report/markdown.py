@@ -48,7 +48,8 @@ def _services(services: Sequence[ServiceView]) -> list[str]:
 def _facts(view: ReportView) -> list[str]:
     facts = [f"- run `{_code(view.run_id)}`, seed {view.seed}, {_safe(view.mode)}"]
     if view.t0_iso is not None and view.skew_ms is not None:
-        facts.append(f"- T0 {_safe(view.t0_iso)}, skew {view.skew_ms:.2f} ms ± {view.skew_error_ms or 0:.2f} ms")
+        skew = f"{view.skew_ms:.2f} ms ± {view.skew_error_ms or 0:.2f} ms"
+        facts.append(f"- T0 {_safe(view.t0_iso)}, skew {skew}")
     facts.append(f"- revert {'confirmed' if view.reverted else '**not confirmed**'}")
     return facts
 
