@@ -82,9 +82,7 @@ class Pace:
 def _check_numbered(spool: str, seq: int) -> None:
     _at_most("the length of a spool's id", len(spool), MAX_NAME)
     if not spool or seq < 1:
-        raise UsageError(
-            f"a spooled message needs a spool id and a seq of 1 or more, got {spool!r} and {seq}"
-        )
+        raise UsageError(f"a spooled message needs a spool id and a seq from 1, got {spool!r} and {seq}")
 
 
 def _at_most(what: str, number: int, limit: int) -> None:

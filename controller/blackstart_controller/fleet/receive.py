@@ -50,9 +50,10 @@ class Reception:
             if reader is not None and reader is not asyncio.current_task():
                 reader.cancel()
 
-        session = HostSession(hello, stream, self._hub.dispatcher, end)
+        # Written here and not queued: gRPC cannot end a call while its very first write is under way.
         welcome = agent_pb2.Welcome(controller_version=self._version, beat_ms=BEAT_MS)
-        session.post(agent_pb2.ToAgent(welcome=welcome))
+        await stream.write(agent_pb2.ToAgent(welcome=welcome))
+        session = HostSession(hello, stream, self._hub.dispatcher, end)
         self._hub.attach(session)
         log.info("host %s connected", host)
         try:
@@ -102,9 +103,7 @@ class Reception:
             case "hello":
                 raise UsageError(f"agent {session.host}: a second Hello on one stream; open a new stream")
             case _:
-                raise UsageError(
-                    f"agent {session.host}: sent a kind of message that this controller does not know"
-                )
+                raise UsageError(f"agent {session.host}: sent a message of a kind that is not known here")
 
     async def _store_event(self, session: HostSession, event: agent_pb2.HostEvent) -> None:
         async def store() -> None:
@@ -145,9 +144,7 @@ class Reception:
                 session.fail(error)
             except Exception:  # the store may fail in any way; the agent keeps what is not acknowledged
                 log.exception("host %s: a message could not be stored; its stream is closed", session.host)
-                session.fail(
-                    Unreachable(f"agent {session.host}: its message could not be stored; send it again")
-                )
+                session.fail(Unreachable(f"agent {session.host}: not stored; send it again"))
 
         await self._hub.inbox(session.host).put(guarded)
 

@@ -61,9 +61,7 @@ class HostSession:
         if self.ended:
             raise lost(self.host)
         if len(self._queue) >= MAX_QUEUED:
-            error = Unreachable(
-                f"agent {self.host}: takes no messages, {MAX_QUEUED} wait; its stream is closed"
-            )
+            error = Unreachable(f"agent {self.host}: {MAX_QUEUED} messages wait for it; its stream is closed")
             self.close(error)
             raise error
         self._queue.append(message)
@@ -79,9 +77,7 @@ class HostSession:
                     message = self._queue.popleft()
                     await self._stream.write(message() if callable(message) else message)
         except TimeoutError:
-            self.close(
-                Unreachable(f"agent {self.host}: took no message for {STALL_S} s; its stream is closed")
-            )
+            self.close(Unreachable(f"agent {self.host}: took no message for {STALL_S} s; stream closed"))
         except Unreachable as error:
             self.close(error)
         finally:
