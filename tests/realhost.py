@@ -1,7 +1,7 @@
 """Real Debian hosts for a test: systemd booted in containers, each in a network namespace of its own.
 
-One tree is made by debootstrap (kept in build/, about 300 MB) and shared by every host as the lower half of an
-overlay. Mounts live in the mount namespace of each container's own launcher: when it dies, nothing is left.
+One tree is made by debootstrap (kept in build/, 300 MB) and is the lower half of every host's overlay. Mounts
+live in the mount namespace of each container's own launcher: when it dies, nothing is left.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOOLS = {
     "nsenter": "util-linux",
 }
 BOOT_S = 90.0
-NETWORK = "10.213.0"
+NETWORK = "10.0.0"  # inside namespaces of our own; the addresses of docs/install.md
 
 
 def why_not() -> str:
@@ -190,9 +190,8 @@ class RealHost:
             if done.returncode == 0:
                 return took_s
             if took_s > within_s:
-                raise AssertionError(
-                    f"{self.name}: not within {within_s} s: {script}\n{done.stdout}{done.stderr}\n{self.journal()}"
-                )
+                told = f"{done.stdout}{done.stderr}\n{self.journal()}"
+                raise AssertionError(f"{self.name}: not within {within_s} s: {script}\n{told}")
             time.sleep(0.1)
 
     def journal(self) -> str:
@@ -256,7 +255,7 @@ class RealSite:
     hosts: list[RealHost] = field(default_factory=list)
 
     def add(self, name: str) -> RealHost:
-        host = RealHost(name, len(self.hosts) + 10, self.folder / name, self.lower, self.prefix)
+        host = RealHost(name, len(self.hosts) + 1, self.folder / name, self.lower, self.prefix)
         self.hosts.append(host)
         host.boot()
         return host

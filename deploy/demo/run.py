@@ -1,4 +1,4 @@
-"""`make demo`: a lab comes up, its largest site goes dark for 30 s; what came back, and how fast, is in demo/."""
+"""`make demo`: a lab comes up, its largest site goes dark for 30 s; what came back how fast is in demo/."""
 
 from __future__ import annotations
 
@@ -58,13 +58,14 @@ def write_reports(lab: str, control: str) -> None:
 
 
 def show() -> int:
-    """Run the experiment in the lab and return its exit code. Whatever happens, nothing of the lab is left."""
+    """Run the experiment in the lab and return its exit code; nothing of the lab is left."""
     check_servers()
     state = api.up(DEMO / "lab.yaml", progress=say)
     try:
         control = next(name for name, host in state.hosts.items() if host.controller)
         say("the largest site goes dark; watch who comes back")
-        code = api.exec_(state.name, control, [*BLACKSTART, "run", str(DEMO / "experiment.yaml"), "--wait"])
+        experiment = str(DEMO / "experiment.yaml")
+        code = api.exec_(state.name, control, [*BLACKSTART, "run", experiment, "--wait"])
         if code in MEASURED:
             write_reports(state.name, control)
         return code

@@ -129,7 +129,7 @@ def test_a_person_is_asked_once_and_may_go_on(fake: Fake, terminal: Terminal) ->
     terminal.until("[Y/n]")
     terminal.type("n\n")
     terminal.until("n\r\n")
-    fake.script.say("service", service="web", up=False)
+    fake.script.say("service_down", service="web", text="web")
     terminal.until("service web is down")
     fake.script.end("pass", 0)
     terminal.until("revert confirmed")

@@ -53,15 +53,14 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
     from blackstart_controller.plan.explain import explain, finding_lines, order_lines, service_lines
 
     found = plan_from_dict(made["plan"])
-    hosts = {order.id: order.host for order in found.orders}
-    answers = [line for answer in made["answers"] for line in answer_lines(answer, hosts)]
+    answers = [line for answer in made["answers"] for line in answer_lines(answer)]
     parts = [[explain(found)], order_lines(found), service_lines(found), answers, finding_lines(found)]
     return [line for part in parts if part for line in (*part, "")][:-1]
 
 
-def answer_lines(answer: Mapping[str, Any], hosts: Mapping[str, str]) -> list[str]:
+def answer_lines(answer: Mapping[str, Any]) -> list[str]:
     """What one agent said of one order: each thing it would hit, or each reason why it refuses."""
-    host = hosts.get(answer["order_id"], answer["order_id"])
+    host = answer["host"]
     hits = [f"{host}: would hit {' '.join(filter(None, _words(hit)))}" for hit in answer["hits"]]
     return hits + [f"{host}: refuses: {text}" for text in answer["refusals"]]
 

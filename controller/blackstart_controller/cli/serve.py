@@ -44,7 +44,7 @@ def address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     "names",
     multiple=True,
     envvar="BLACKSTART_NAMES",
-    help="A name or address that this controller is reached by; may be repeated (BLACKSTART_NAMES: with blanks).",
+    help="A name or address that this controller is reached by; may be repeated (or BLACKSTART_NAMES).",
 )
 def serve(
     state: Path, listen: tuple[str, int], agents_listen: tuple[str, int], names: tuple[str, ...]

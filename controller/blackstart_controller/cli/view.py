@@ -70,10 +70,12 @@ def sentence(event: Event) -> str:
             text = f"refuses: {'; '.join(data.get('reasons', ()))}"
         case "resolved":
             text = "would hit " + ", ".join(str(hit.get("target", "")) for hit in data.get("hits", ()))
-        case "service":
-            text = f"service {data.get('service')} is {'up' if data.get('up') else 'down'}"
-        case "ended":
-            text = str(data.get("sentence") or data.get("verdict"))
+        case "service_up" | "service_down":
+            return f"service {data.get('service')} is {kind.removeprefix('service_')}"
+        case "verdict":
+            text = f"verdict: {data.get('verdict')}; {data.get('sentence')}"
+        case "halt":
+            text = f"halted by {data.get('by')}"
         case _:
             text = kind.replace("_", " ")
     reason = data.get("reason") or data.get("detail") or data.get("text") or ""
