@@ -41,7 +41,7 @@ def bring_up(
 ) -> LabState:
     """Build the lab and let go of it; on any error nothing is left of it. `lock` is closed in the end."""
     layout = with_blackstart(layout)
-    machine = Machine(directory.path, shown_paths(), root.skeleton(), rootless, has_ipv6())
+    machine = Machine(directory.path, shown_paths(file.parent), root.skeleton(), rootless, has_ipv6())
     with contextlib.ExitStack() as undo:
         undo.callback(directory.remove)
         pid, up = spawn(layout, machine, lock)

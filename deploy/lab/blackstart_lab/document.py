@@ -88,11 +88,13 @@ class LabSite(Strict):
 
 
 class LabFile(OneOf):
-    """One file to place: `text` is a template; `source` is a path beside the lab file, copied as it is."""
+    """One file to place: `text` is a template; `source` is a path beside the lab file, copied as it is, or
+    filled in as well with `template: true`."""
 
     CHOICES: ClassVar = ("text", "source")
     text: str | None = None
     source: str | None = None
+    template: Flag = False
     mode: Annotated[int, WithJsonSchema(_MODE_SCHEMA)] = 0o644
 
     @model_validator(mode="before")

@@ -183,8 +183,8 @@ def write_setting(name: str, value: str) -> bool:
     return True
 
 
-def shown_paths() -> tuple[Path, ...]:
-    """Where this Python and our code lie: units may run them, so every host must see them."""
+def shown_paths(lab_directory: Path) -> tuple[Path, ...]:
+    """Where this Python, our code and the lab file lie: units may use them, so every host must see them."""
     here = Path(__file__).resolve()
     found = [
         Path(sys.prefix),

@@ -193,10 +193,13 @@ def _file(path: str, file: LabFile, user: str, facts: Facts, directory: Path) ->
         return PlacedFile(path, render(file.text, facts).encode(), file.mode, user)
     source = directory / (file.source or "")
     try:
-        return PlacedFile(path, source.read_bytes(), file.mode, user)
-    except OSError as error:
-        text = f"host {facts.host.name}: file {path}: source {source} cannot be read: {error.strerror}"
-        raise LabError(text) from error
+        content = source.read_bytes()
+        if file.template:
+            content = render(content.decode(), facts).encode()
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise LabError(f"host {facts.host.name}: file {path}: source {source}: {cause}") from error
+    return PlacedFile(path, content, file.mode, user)
 
 
 def _unit(name: str, unit: LabUnit, facts: Facts) -> PlacedUnit:
