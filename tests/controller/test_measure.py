@@ -1,0 +1,466 @@
+"""Outcomes, edges and reasons, each from samples written by hand. Times are seconds; T0 is at 100 s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from blackstart_controller.measure import measure
+from blackstart_controller.measure.model import (
+    Answer,
+    FaultSpan,
+    Interval,
+    Mapping,
+    Outcome,
+    ProbeSeries,
+    Recovery,
+    SamplePoint,
+)
+from blackstart_controller.measure.outages import outages
+from blackstart_controller.measure.steady import unsteady
+from blackstart_controller.measure.timeline import HostSample, mapping_at, point, points, probe_series
+from blackstart_controller.measure.verdict import Ending, decide
+from blackstart_controller.plan.model import (
+    HostBlackout,
+    HostOrder,
+    Mode,
+    Plan,
+    PlannedProbe,
+    Service,
+    TcpProbe,
+)
+
+S = 1_000_000_000
+MS = 1_000_000
+T0, END, UNTIL = 100.0, 130.0, 160.0
+
+
+def ns(seconds: float) -> int:
+    return round(seconds * S)
+
+
+def sample(
+    start: float, answer: Answer = Answer.OK, took: float = 0.002, error_ms: float = 0.0
+) -> SamplePoint:
+    return SamplePoint(ns(start), ns(start + took), answer, ns(error_ms / 1000))
+
+
+def every(
+    downs: Iterable[tuple[float, float]] = (),
+    *,
+    blind: Iterable[tuple[float, float]] = (),
+    until: float = UNTIL,
+    period: float = 0.1,
+) -> list[SamplePoint]:
+    """A sample every `period` from 95 s: refused while down, void while blind."""
+    found = []
+    for k in range(round((until - 95.0) / period)):
+        start = 95.0 + k * period + 0.001
+        answer = Answer.FAIL if any(a <= start < b for a, b in downs) else Answer.OK
+        if any(a <= start < b for a, b in blind):
+            answer = Answer.UNKNOWN
+        found.append(
+            replace(sample(start, answer), detail="prober late by 90 ms" * (answer is Answer.UNKNOWN))
+        )
+    return found
+
+
+def series(
+    samples: Sequence[SamplePoint], service: str = "s", observer: str = "o", probe: int = 0
+) -> ProbeSeries:
+    return ProbeSeries(f"{service}/{probe}@{observer}", service, observer, 100 * MS, tuple(samples), 1 * S)
+
+
+def span(host: str = "h1", first: float = T0, end: float | None = END, order: str = "o-1") -> FaultSpan:
+    return FaultSpan(order, host, "host.blackout", ns(first), ns(first), None if end is None else ns(end), 0)
+
+
+def order(host: str = "h1", at_s: float = 0.0, hold_s: float = 30.0, name: str = "o-1") -> HostOrder:
+    return HostOrder(name, host, 0, HostBlackout(), Mode.TETHERED, at_s, hold_s, 15.0)
+
+
+def plan(
+    *all_series: ProbeSeries, services: Sequence[Service] = (), orders: Sequence[HostOrder] = ()
+) -> Plan:
+    probes = [
+        PlannedProbe(one.probe_id, one.service, one.observer, 100, 1000, TcpProbe("a:1"))
+        for one in all_series
+    ]
+    return Plan(
+        experiment="e",
+        description="",
+        hypothesis="",
+        seed=1,
+        mode=Mode.TETHERED,
+        baseline_s=3.0,
+        settle_s=2.0,
+        watch_s=30.0,
+        hold_s=30.0,
+        orders=tuple(orders) or (order(),),
+        services=tuple(services) or (Service("s", ("h1",), rto_s=10.0),),
+        probes=tuple(probes),
+    )
+
+
+def one(*all_series: ProbeSeries, spans: Sequence[FaultSpan] = (), rto_s: float | None = 10.0) -> Recovery:
+    made = plan(*all_series, services=[Service("s", ("h1",), rto_s=rto_s)])
+    (recovery,) = measure(made, spans or [span()], all_series, watched_until_ns=ns(UNTIL))
+    return recovery
+
+
+# ---- the five outcomes ------------------------------------------------------------------------------------
+
+
+def test_no_bad_sample_is_unaffected() -> None:
+    recovery = one(series(every()))
+    assert (recovery.outcome, recovery.recovery, recovery.met) == (Outcome.UNAFFECTED, None, True)
+    assert recovery.availability == 1.0
+
+
+def test_back_while_the_fault_held_is_failed_over_and_timed_from_t0() -> None:
+    recovery = one(series(every([(100.05, 104.31)])))
+    assert recovery.outcome is Outcome.FAILED_OVER
+    assert recovery.recovery is not None
+    assert recovery.recovery.low <= 4.31 <= recovery.recovery.high
+    assert recovery.recovery.high - recovery.recovery.low < 0.11
+    assert (recovery.after_revert, recovery.met, recovery.relapses) == (None, True, 0)
+
+
+def test_back_only_after_the_fault_came_back_and_is_timed_from_both() -> None:
+    recovery = one(series(every([(100.05, 133.4)])))
+    assert recovery.outcome is Outcome.CAME_BACK
+    assert recovery.recovery is not None and recovery.after_revert is not None
+    assert recovery.recovery.low <= 33.4 <= recovery.recovery.high
+    assert recovery.after_revert.low <= 3.4 <= recovery.after_revert.high
+    assert recovery.met is False
+
+
+def test_never_back_is_censored_and_misses_its_objective() -> None:
+    recovery = one(series(every([(100.05, 999)])), rto_s=100.0)
+    assert recovery.outcome is Outcome.NOT_BACK
+    assert recovery.recovery is not None and recovery.recovery.censored
+    assert 59.8 <= recovery.recovery.low <= 60.0
+    assert recovery.met is False
+
+
+def test_a_streak_shorter_than_settle_at_the_end_of_the_watch_is_not_back() -> None:
+    assert one(series(every([(100.05, 158.5)]))).outcome is Outcome.NOT_BACK
+    assert one(series(every([(100.05, 157.5)]))).outcome is Outcome.CAME_BACK
+
+
+def test_without_usable_samples_nothing_is_known_and_the_reason_is_told() -> None:
+    recovery = one(series(every(blind=[(0, 999)])))
+    assert recovery.outcome is Outcome.UNKNOWN
+    assert recovery.reason == "s/0@o: no usable sample (prober late by 90 ms)"
+    assert (recovery.recovery, recovery.met, recovery.availability) == (None, None, None)
+
+
+def test_an_observer_that_went_silent_while_the_service_was_down_proves_no_never() -> None:
+    recovery = one(series(every([(100.05, 999)], until=120.0)))
+    assert recovery.outcome is Outcome.UNKNOWN
+    assert "it was down when o stopped answering" in recovery.reason
+    assert recovery.recovery is not None and recovery.recovery.censored
+
+
+def test_an_observer_that_went_silent_before_the_end_proves_no_unaffected() -> None:
+    recovery = one(series(every(until=120.0)))
+    assert recovery.outcome is Outcome.UNKNOWN
+    assert recovery.reason == "o said nothing after T0 + 19.9 s"
+
+
+def test_a_hole_in_which_an_outage_fits_proves_no_unaffected_but_a_second_observer_may() -> None:
+    holed = series(every(blind=[(110.0, 113.0)]), observer="a")
+    assert one(holed).outcome is Outcome.UNKNOWN
+    assert "blind for 3.1 s" in one(holed).reason
+    assert one(holed, series(every(), observer="b")).outcome is Outcome.UNAFFECTED
+
+
+def test_down_before_the_fault_is_unknown() -> None:
+    recovery = one(series(every([(97.0, 104.0)])))
+    assert (recovery.outcome, recovery.reason) == (Outcome.UNKNOWN, "it was already down before the fault")
+
+
+def test_an_outage_that_was_over_before_the_fault_does_not_count() -> None:
+    assert one(series(every([(95.05, 95.5)]))).outcome is Outcome.UNAFFECTED
+
+
+def test_nothing_injected_is_unknown() -> None:
+    seen = series(every())
+    (recovery,) = measure(plan(seen), [], [seen], watched_until_ns=ns(UNTIL))
+    assert (recovery.outcome, recovery.reason) == (Outcome.UNKNOWN, "nothing was injected")
+
+
+# ---- relapses and objectives ------------------------------------------------------------------------------
+
+
+def test_a_relapse_is_counted_and_the_first_return_is_the_recovery() -> None:
+    recovery = one(series(every([(100.05, 103.0), (110.0, 112.0), (120.0, 121.0)])))
+    assert (recovery.outcome, recovery.relapses) == (Outcome.FAILED_OVER, 2)
+    assert recovery.recovery is not None and recovery.recovery.high < 3.2
+
+
+def test_an_ok_streak_shorter_than_settle_is_no_return() -> None:
+    recovery = one(series(every([(100.05, 103.0), (104.5, 106.0)])))
+    assert recovery.relapses == 0
+    assert recovery.recovery is not None and recovery.recovery.low <= 6.0 <= recovery.recovery.high
+
+
+def test_a_relapse_longer_than_the_objective_misses_it() -> None:
+    assert one(series(every([(100.05, 103.0), (110.0, 112.0)]))).met is True
+    assert one(series(every([(100.05, 103.0), (110.0, 121.0)]))).met is False
+
+
+def test_a_relapse_that_never_ends_is_not_back() -> None:
+    assert one(series(every([(100.05, 103.0), (140.0, 999)]))).outcome is Outcome.NOT_BACK
+
+
+def test_an_objective_within_the_error_bars_is_not_proved_to_be_met() -> None:
+    assert one(series(every([(100.05, 104.31)])), rto_s=4.30).met is False
+    assert one(series(every([(100.05, 104.31)])), rto_s=None).met is None
+
+
+# ---- edges ------------------------------------------------------------------------------------------------
+
+
+def test_a_hole_at_the_return_widens_the_edge_over_the_whole_hole() -> None:
+    recovery = one(series(every([(100.05, 104.0)], blind=[(103.5, 106.0)])))
+    assert recovery.recovery is not None
+    assert recovery.recovery.low <= 3.5 and recovery.recovery.high >= 6.0
+
+
+def test_a_slow_answer_that_began_while_up_does_not_move_the_start_behind_the_truth() -> None:
+    quick = [sample(95 + k / 10) for k in range(50)]
+    slow = sample(99.99, took=0.6)  # began just before the service hung, answered after it was back
+    bad = [sample(100 + k / 10, Answer.FAIL, took=0.05) for k in range(4)]
+    after = [sample(100.6 + k / 10) for k in range(40)]
+    (outage,) = outages(series([*quick, slow, *bad, *after]), settle_ns=2 * S, until_ns=ns(UNTIL))
+    assert outage.last_ok_ns == ns(99.9)
+    assert outage.first_bad_ns == ns(100.05)
+
+
+def test_an_answer_that_waited_out_the_outage_does_not_hide_how_late_the_service_was_back() -> None:
+    before = [sample(95 + k / 10) for k in range(50)]
+    bad = [sample(100 + k / 10, Answer.FAIL, took=1.0) for k in range(10)]  # time out at 101.0 to 101.9
+    flicker = [sample(101.0, took=0.001)]  # up for a moment
+    waited = [sample(101.1 + k / 10, took=1.5 - k / 10) for k in range(15)]  # all answered at 102.6
+    after = [sample(102.7 + k / 10) for k in range(40)]
+    (outage,) = outages(
+        series([*before, *bad, *flicker, *waited, *after]), settle_ns=2 * S, until_ns=ns(UNTIL)
+    )
+    assert outage.first_ok_ns == ns(102.6)  # not 101.001: an outage fits between the flicker and 102.6
+
+
+def test_the_clock_error_widens_both_edges() -> None:
+    exact, vague = every([(100.05, 104.31)]), every([(100.05, 104.31)])
+    vague = [replace(s, error_ns=30 * MS) for s in vague]
+    tight, wide = one(series(exact)).recovery, one(series(vague)).recovery
+    assert tight is not None and wide is not None
+    assert wide.low == pytest.approx(tight.low - 0.03) and wide.high == pytest.approx(tight.high + 0.03)
+
+
+def test_skew_between_hosts_widens_the_recovery() -> None:
+    seen = series(every([(100.05, 104.31)]))
+    made = plan(seen, orders=[order("h1", name="o-1"), order("h2", name="o-2")])
+    spans = [span("h1", 99.98), replace(span("h2", 100.02, order="o-2"), error_ns=5 * MS)]
+    (recovery,) = measure(made, spans, [seen], watched_until_ns=ns(UNTIL))
+    assert recovery.recovery is not None
+    assert recovery.recovery.low <= 104.31 - 100.025 and recovery.recovery.high >= 104.31 - 99.98
+
+
+# ---- several probes, observers, faults --------------------------------------------------------------------
+
+
+def test_a_service_is_up_only_when_all_its_probes_are() -> None:
+    recovery = one(series(every([(100.05, 104.0)])), series(every([(101.0, 107.0)]), probe=1))
+    assert recovery.recovery is not None and recovery.recovery.low <= 7.0 <= recovery.recovery.high
+    assert len(recovery.outages) == 1
+
+
+def test_recovery_counts_for_the_unluckiest_observer_and_who_saw_nothing_is_named() -> None:
+    recovery = one(
+        series(every([(100.05, 104.0)]), observer="a"),
+        series(every([(100.05, 108.0)]), observer="b"),
+        series(every(), observer="c"),
+        series(every(blind=[(0, 999)]), observer="d"),
+    )
+    assert recovery.recovery is not None and recovery.recovery.low <= 8.0 <= recovery.recovery.high
+    assert {outage.observer for outage in recovery.outages} == {"a", "b"}
+    assert "no outage seen by c" in recovery.reason
+    assert "d was blind" in recovery.reason
+
+
+def test_a_missing_series_is_a_blind_observer() -> None:
+    here, missing = series(every()), series([], observer="far")
+    (recovery,) = measure(plan(here, missing), [span()], [here], watched_until_ns=ns(UNTIL))
+    assert recovery.outcome is Outcome.UNAFFECTED
+    assert recovery.reason == "far was blind (s/0@far: no sample arrived)"
+
+
+def test_each_outage_counts_from_the_fault_that_can_have_caused_it() -> None:
+    seen = series(every([(110.05, 113.0)]))
+    made = plan(seen, orders=[order("h9", name="o-1"), order("h1", at_s=10.0, hold_s=10.0, name="o-2")])
+    spans = [span("h9"), span("h1", 110.0, 120.0, order="o-2")]
+    (recovery,) = measure(made, spans, [seen], watched_until_ns=ns(UNTIL))
+    assert recovery.outcome is Outcome.FAILED_OVER
+    assert recovery.recovery is not None and recovery.recovery.low <= 3.0 <= recovery.recovery.high
+
+
+def test_back_after_the_own_hosts_fault_ended_is_no_failover_though_another_holds() -> None:
+    seen = series(every([(100.05, 111.0)]))
+    made = plan(seen, orders=[order("h1", hold_s=10.0, name="o-1"), order("h9", hold_s=30.0, name="o-2")])
+    spans = [span("h1", end=110.0), span("h9", end=130.0, order="o-2")]
+    (recovery,) = measure(made, spans, [seen], watched_until_ns=ns(UNTIL))
+    assert recovery.outcome is Outcome.CAME_BACK
+    assert recovery.after_revert is not None
+    assert recovery.after_revert.low <= 1.0 <= recovery.after_revert.high
+
+
+def test_an_end_that_nobody_confirmed_decides_only_what_was_before_it_was_planned() -> None:
+    early, late = series(every([(100.05, 104.0)])), series(every([(100.05, 135.0)]))
+    assert one(early, spans=[span(end=None)]).outcome is Outcome.FAILED_OVER
+    unknown = one(late, spans=[span(end=None)])
+    assert unknown.outcome is Outcome.UNKNOWN
+    assert unknown.recovery is not None and unknown.recovery.low <= 35.0 <= unknown.recovery.high
+
+
+def test_a_service_waits_for_the_dependency_that_was_last_back_before_it() -> None:
+    downs = {"a": [(100.05, 131.0)], "b": [(100.05, 133.0)], "c": [(100.05, 132.0)], "d": [(100.05, 150.0)]}
+    seen = [series(every(down), service=name) for name, down in downs.items()]
+    services = [
+        Service("a", ("h1",)),
+        Service("b", ("h1",), depends_on=("c", "d")),
+        Service("c", ("h1",), depends_on=("a", "b")),
+        Service("d", ("h1",), depends_on=("gone",)),
+    ]
+    found = measure(plan(*seen, services=services), [span()], seen, watched_until_ns=ns(UNTIL))
+    assert {one.service: one.waited_for for one in found} == {"a": None, "b": "c", "c": "a", "d": None}
+
+
+# ---- steady state -----------------------------------------------------------------------------------------
+
+
+def check_steady(samples: Sequence[SamplePoint]) -> tuple[str, ...]:
+    seen = series(samples)
+    return unsteady(plan(seen).probes, [seen], from_ns=ns(97), until_ns=ns(100))
+
+
+def test_a_steady_state_is_seen_up_without_a_hole() -> None:
+    assert check_steady(every()) == ()
+    assert check_steady(every(until=99.2)) == ()  # the last second may still be under way
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (every([(98.0, 98.15)]), "s seen from o (s/0@o): 2 of 30 samples failed, last: no reason given"),
+        (every(blind=[(0, 999)]), "s seen from o (s/0@o): no usable sample, last: prober late by 90 ms"),
+        (every(blind=[(97.5, 98.5)]), "not watched for 1.1 s; at most 0.5 s may be missed"),
+        (every(until=98.0), "not watched for 1.1 s"),
+        (every()[30:], "not watched for 1.0 s"),
+        ([], "no usable sample"),
+    ],
+)
+def test_what_is_not_steady_has_its_reason(samples: Sequence[SamplePoint], reason: str) -> None:
+    (text,) = check_steady(samples)
+    assert reason in text
+
+
+def test_a_probe_without_a_series_is_not_steady() -> None:
+    assert unsteady(plan(series([])).probes, [], from_ns=0, until_ns=S) == (
+        "s seen from o (s/0@o): no sample arrived",
+    )
+
+
+# ---- verdict ----------------------------------------------------------------------------------------------
+
+
+def recovered(outcome: Outcome, *, met: bool | None, rto_s: float | None = 10.0) -> Recovery:
+    made = one(series(every()), rto_s=rto_s)
+    return replace(made, outcome=outcome, met=met)
+
+
+FINE = recovered(Outcome.FAILED_OVER, met=True)
+
+
+@pytest.mark.parametrize(
+    ("recoveries", "code", "text"),
+    [
+        (
+            [FINE],
+            0,
+            "The hypothesis held: 1 of 1 objectives met, 1 of 1 services had an outage and came back.",
+        ),
+        ([FINE, recovered(Outcome.CAME_BACK, met=False)], 1, "s missed its objective"),
+        ([FINE, recovered(Outcome.NOT_BACK, met=None, rto_s=None)], 1, "s is not back"),
+        ([FINE, recovered(Outcome.UNKNOWN, met=None)], 1, "s could not be judged"),
+        ([FINE, recovered(Outcome.UNKNOWN, met=None, rto_s=None)], 0, "held"),
+        ([recovered(Outcome.UNKNOWN, met=None)], 6, "Nothing could be measured"),
+        ([], 0, "no objective was set"),
+    ],
+)
+def test_a_completed_run_is_judged_by_its_services(
+    recoveries: Sequence[Recovery], code: int, text: str
+) -> None:
+    verdict = decide(Ending.COMPLETED, recoveries, reverted=True)
+    assert verdict.exit_code == code
+    assert text in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [(Ending.COMPLETED, 0), (Ending.NOT_STEADY, 3), (Ending.HALTED, 4), (Ending.ERROR, 6)],
+)
+def test_an_unconfirmed_revert_beats_every_other_ending(ending: Ending, code: int) -> None:
+    assert decide(ending, [FINE], reverted=True, why="because").exit_code == code
+    beaten = decide(ending, [FINE], reverted=False, why="because")
+    assert beaten.exit_code == 5
+    assert beaten.sentence.startswith("Not every fault is confirmed to be reverted. ")
+
+
+# ---- clocks -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reading:
+    boot_id: str
+    offset_ns: int
+    error_ns: int
+    at_ns: int
+
+
+READINGS = [Reading("b1", 1000 * S, 100_000, 1100 * S), Reading("b1", 1000 * S + 50_000, 200_000, 1200 * S)]
+
+
+def test_the_reading_with_the_smallest_error_at_that_moment_counts() -> None:
+    assert mapping_at(READINGS, "b1", 100 * S) == Mapping(1000 * S, 100_000)
+    assert mapping_at(READINGS, "b1", 101 * S) == Mapping(1000 * S, 150_000)  # 50 ppm of a second more
+    late = mapping_at(READINGS, "b1", 199 * S)
+    assert late is not None and late.offset_ns == 1000 * S + 50_000
+
+
+def test_a_sample_of_another_boot_cannot_be_placed() -> None:
+    told = HostSample(100 * S, 100 * S, 100 * S + 5 * MS, Answer.OK)
+    assert points([told], READINGS, "b2") == ()
+    (placed,) = points([told], READINGS, "b1")
+    assert (placed.start_ns, placed.end_ns) == (1100 * S, 1100 * S + 5 * MS)
+    assert placed.error_ns == 100_000 + 250
+
+
+def test_a_sample_later_than_half_its_period_is_void_whatever_it_says() -> None:
+    probe = PlannedProbe("s/0@o", "s", "o", 100, 1000, TcpProbe("a:1"))
+    mapping = Mapping(0, 0)
+    samples = [
+        point(HostSample(due * S, due * S + lag * MS, due * S + 90 * MS, Answer.FAIL), mapping)
+        for due, lag in ((3, 0), (1, 50), (2, 51))
+    ]
+    made = probe_series(probe, samples)
+    assert [s.answer for s in made.samples] == [Answer.FAIL, Answer.UNKNOWN, Answer.FAIL]
+    assert made.samples[1].detail == "prober late by 51 ms"
+    assert (made.period_ns, made.timeout_ns) == (100 * MS, S)
+
+
+def test_a_censored_interval_is_never_a_number_to_average() -> None:
+    recovery = one(series(every([(100.05, 999)])))
+    assert isinstance(recovery.recovery, Interval)
+    assert recovery.recovery.censored and recovery.recovery.low == recovery.recovery.high
