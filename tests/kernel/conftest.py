@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.rig import Rig, rig
+from kernel.rig import Rig, rig, wait_until
 
 HERE = Path(__file__).parent
 
@@ -21,6 +23,70 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kernel)
             if why:
                 item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Path:
+    """A directory of runit services, still empty. Start `runsvdir` on it inside the victim."""
+    directory = tmp_path / "service"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def supervised(services: Path) -> Iterator[Rig]:
+    """A rig whose victim keeps units: `web` (TCP 7100, forks), `db` (TCP 7150, ignores SIGTERM) and `ssh`."""
+    if shutil.which("runsvdir") is None:
+        pytest.skip("needs the package runit")
+    for name, program in UNITS.items():
+        _service(services, name, program)
+    (services / ".hidden").mkdir()
+    with rig(f"runit:{services}") as made:
+        made.victim.ask("spawn", ["runsvdir", str(services)])
+        wait_until(lambda: _all_up(made), "every unit runs")
+        yield made
+
+
+UNITS = {
+    "web": """
+        import os, socket, time
+        listening = socket.create_server(("0.0.0.0", 7100))
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:  # an orphan: its parent ends at once
+                time.sleep(600)
+            os._exit(0)
+        os.wait()
+        while True:
+            listening.accept()[0].close()
+    """,
+    "db": """
+        import signal, socket
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        listening = socket.create_server(("0.0.0.0", 7150))
+        kept = []
+        while True:
+            kept.append(listening.accept()[0])
+    """,
+    "ssh": "import time; time.sleep(600)",
+}
+
+
+def _service(services: Path, name: str, program: str) -> None:
+    directory = services / name
+    directory.mkdir()
+    (directory / "main.py").write_text(textwrap.dedent(program), encoding="utf-8")
+    run = directory / "run"
+    command = (
+        f"BLACKSTART_UNIT={name} exec {sys.executable} -S {directory / 'main.py'} >>{directory}/log 2>&1"
+    )
+    run.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
+    run.chmod(0o755)
+
+
+def _all_up(made: Rig) -> bool:
+    expected = {"web": 2, "db": 1, "ssh": 1}
+    return {unit["name"]: len(unit["pids"]) for unit in made.victim.ask("units")} == expected
 
 
 @pytest.fixture

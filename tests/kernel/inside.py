@@ -87,6 +87,13 @@ class Victim:
         self.children[child.pid] = child
         return child.pid
 
+    def signal(self, pid: int, number: int) -> None:
+        os.kill(self.children[pid].pid, number)
+
+    def named(self, name: str) -> int:
+        """How many processes here have this name."""
+        return sum(process.name == name for process in self.host.processes.list())
+
     def state(self, pid: int) -> str:
         """The state letter of /proc/PID/stat; "" when the process is gone. Reaps our own children."""
         child = self.children.get(pid)

@@ -88,10 +88,10 @@ class Node:
         made.settimeout(5)
         return made
 
-    def listen(self, port: int, *, six: bool = False) -> socket.socket:
+    def listen(self, port: int, *, six: bool = False, address: str = "") -> socket.socket:
         made = self.inside(lambda: socket.socket(socket.AF_INET6 if six else socket.AF_INET))
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((self.v6 if six else self.v4, port))
+        made.bind((address or (self.v6 if six else self.v4), port))
         made.listen(64)
         made.settimeout(5)
         return made

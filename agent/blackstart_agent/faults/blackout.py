@@ -12,7 +12,7 @@ from blackstart_agent.faults.base import Hit, Json, Prepared, Surroundings, Undo
 from blackstart_agent.faults.undo import flag, of_this_boot, process_rows, processes, text, texts
 from blackstart_agent.host.ports import SIGCONT, Host, Process
 
-DEATH_TIMEOUT_S = 10.0
+DEATH_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ class HostBlackout:
         if flag(undo, "frozen"):
             select.stop_all(host, _selectors(undo), select.Untouchable.of(undo))
         else:
-            host.units.settle(texts(undo, "units"), timeout_s=DEATH_TIMEOUT_S)
+            alive = host.units.settle(texts(undo, "units"), timeout_s=DEATH_TIMEOUT_S)
+            if alive:  # a supervisor was faster than we were
+                host.units.hold(alive, kill=True)
+                host.units.settle(alive, timeout_s=DEATH_TIMEOUT_S)
 
     @classmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:

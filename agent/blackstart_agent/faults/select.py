@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from blackstart_agent.errors import InvalidOrder
+from blackstart_agent.errors import InvalidOrder, Unsupported
 from blackstart_agent.faults.base import Json, Surroundings, Undo
 from blackstart_agent.faults.undo import numbers, text, texts
 from blackstart_agent.host.ports import SIGSTOP, Host, Process
@@ -71,9 +71,18 @@ class Untouchable:
 
 def untouchable(host: Host, around: Surroundings) -> Untouchable:
     """Our own processes, protected names, and every process of a protected unit."""
-    units = [unit.name for unit in host.units.list() if protected(unit.name, around.protected_units)]
+    units = [name for name in _units(host) if protected(name, around.protected_units)]
     pids = {process.pid for unit in units for process in host.units.processes(unit)}
     return Untouchable(around.own_pids | pids, around.protected_names)
+
+
+def _units(host: Host) -> list[str]:
+    """Every unit; none where there is no supervisor, for then there is none to protect either."""
+    try:
+        host.units.check()
+    except Unsupported:
+        return []
+    return [unit.name for unit in host.units.list()]
 
 
 def protected(unit: str, patterns: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from signal import SIGCONT as SIGCONT
 from signal import SIGKILL as SIGKILL
 from signal import SIGSTOP as SIGSTOP
+from signal import SIGTERM as SIGTERM
 from typing import Protocol
 
 

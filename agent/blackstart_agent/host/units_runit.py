@@ -17,11 +17,14 @@ from pathlib import Path
 
 from blackstart_agent.errors import HostError, Unsupported
 from blackstart_agent.host import process
-from blackstart_agent.host.ports import SIGKILL, Process, Unit
+from blackstart_agent.host.ports import SIGKILL, SIGTERM, Process, Unit
 
 VARIABLE = "BLACKSTART_UNIT"
 _STATUS_BYTES = 20
 _POLL_S = 0.01
+_READ_POLL_S = 0.0002  # runsv answers in less than a millisecond
+_READ_TIMEOUT_S = 0.1
+_RELEASE_TIMEOUT_S = 2.0  # a runsv whose service just died sleeps for a second
 _MAX_SWEEPS = 50
 
 
@@ -42,11 +45,19 @@ class RunitUnits:
         return self._members([unit])
 
     def hold(self, units: Sequence[str], *, kill: bool) -> None:
+        """Told to stay down; then killed, or asked to end: the main process by runsv, the others by us."""
         for name in units:
-            # "o": do not start it again. Only then kill, or the supervisor would be faster than we are.
-            self._control(name, b"ok" if kill else b"d")
+            # "o": run on, but do not start again; "d" asks the process to end, which a power cut does not do.
+            self._control(name, b"o" if kill and self._unit(name).running else b"d")
         if kill:
+            # Killed before runsv has read this, a unit would be started once more.
+            self._wait(units, held=True, timeout_s=_READ_TIMEOUT_S)
             self._kill(units)
+        else:
+            mains = {self._unit(name).main_pid for name in units}
+            for member in self._members(units):
+                if member.pid not in mains:
+                    self._processes.signal(member, SIGTERM)
 
     def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:
         deadline = time.monotonic() + timeout_s
@@ -60,6 +71,7 @@ class RunitUnits:
     def release(self, units: Sequence[str]) -> None:
         for name in units:
             self._control(name, b"u")
+        self._wait(units, held=False, timeout_s=_RELEASE_TIMEOUT_S)
 
     def manual(self, units: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"sv up {shlex.quote(str(self._services / name))}" for name in units)
@@ -72,7 +84,7 @@ class RunitUnits:
         return [name for name in found if not name.startswith(".") and self._supervised(name)]
 
     def _supervised(self, name: str) -> bool:
-        return (self._services / name / "supervise" / "control").exists()
+        return (self._services / name / "supervise" / "status").exists()  # the last thing that runsv makes
 
     def _unit(self, name: str) -> Unit:
         """From runsv's status file: 12 bytes of time, the pid (little endian), paused, want, term, state."""
@@ -81,7 +93,14 @@ class RunitUnits:
         if len(status) < _STATUS_BYTES:
             raise HostError(f"runit: {path} is too short to be read; is runsv of {name} alive?")
         main_pid = int.from_bytes(status[12:16], "little")
-        return Unit(name, running=main_pid != 0, held=status[17:18] == b"d", main_pid=main_pid)
+        runs = main_pid != 0 and process.read_process(main_pid) is not None  # runsv writes a moment later
+        return Unit(name, running=runs, held=status[17:18] == b"d", main_pid=main_pid)
+
+    def _wait(self, units: Sequence[str], *, held: bool, timeout_s: float) -> None:
+        """Until every runsv has read its pipe, or `timeout_s` is over."""
+        deadline = time.monotonic() + timeout_s
+        while any(self._unit(name).held != held for name in units) and time.monotonic() < deadline:
+            time.sleep(_READ_POLL_S)
 
     def _control(self, name: str, commands: bytes) -> None:
         """Without waiting: a pipe that nobody reads means that its runsv is dead."""
