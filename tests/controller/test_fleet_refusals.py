@@ -14,8 +14,8 @@ from blackstart_agent.link import openssl
 from blackstart_agent.link.dial import secure_dial
 from blackstart_agent.link.keystore import Identity
 from blackstart_controller import errors
-from blackstart_controller.errors import BlackstartError
-from blackstart_controller.fleet import limits
+from blackstart_controller.errors import BlackstartError, Unreachable
+from blackstart_controller.fleet import limits, session
 from blackstart_controller.fleet.server import STATUS_OF, status_of
 from blackstart_controller.security.authority import Authority
 from blackstart_proto.v1 import agent_pb2, agent_pb2_grpc
@@ -215,3 +215,24 @@ def test_every_error_has_a_status() -> None:
     ours = {kind for kind in kinds if issubclass(kind, BlackstartError)}
     assert ours == STATUS_OF.keys()
     assert status_of(errors.Unreachable("x")) == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_host_that_reads_nothing_is_let_go(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(session, "STALL_S", 0.2)
+    dial = secure_dial(f"127.0.0.1:{controller.port}", lambda: controller.identity("db-1"))
+    async with asyncio.timeout(20), dial() as channel:
+        call: Any = agent_pb2_grpc.FleetStub(channel).Connect()
+        await call.write(hello())
+        await until(lambda: controller.hub.connected("db-1"))
+        with pytest.raises(Unreachable):
+            while True:
+                await controller.hub.revert("db-1", ["x"], "y" * 200_000)
+                await asyncio.sleep(0)
+        await until(lambda: not controller.hub.connected("db-1"))
+        with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError)):
+            while await call.read() is not grpc.aio.EOF:
+                pass
+        assert await call.code() == grpc.StatusCode.UNAVAILABLE
+    assert "raised in core" not in caplog.text

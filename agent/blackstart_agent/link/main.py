@@ -31,7 +31,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class LazyProber:
-    """The sampler, loaded when the first probe starts. It knows the policy's commands of that moment."""
+    """The sampler, made when the first probe starts. It knows the policy's commands of that moment."""
 
     def __init__(self, policy: Path) -> None:
         self._policy = policy
