@@ -113,7 +113,7 @@ def test_after_a_reboot_of_the_controller_the_run_is_measured_on_its_own_boots_t
         await scene.boot()
         row = await scene.ended(run_id)
         assert (row.verdict, row.reverted) == ("error", "confirmed")
-        spans = (await scene.report(run_id))["injection"]["hosts"]
+        spans = (await scene.report(run_id))["injection"]["faults"]
         assert [round(span["last_s"], 3) for span in spans] == [0.0, 0.0]
         assert [round(span["end_s"], 2) for span in spans] == [10.05, 10.05]
 

@@ -12,6 +12,7 @@ from blackstart_controller.plan.model import HostOrder, Mode, PlannedProbe
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
 GRACE_S = 1.0
+ARM_LEASE_S = 60.0
 BATCH_S = 0.2
 
 
@@ -70,7 +71,8 @@ class FakeAgent:
         resolution = self.resolve(order)
         resolution.refusals.extend(self.refuses_arm)
         if not resolution.refusals and order.id not in self.orders:
-            self.orders[order.id] = Held(order, run_id)
+            held = self.orders[order.id] = Held(order, run_id)
+            self._lease(held, self.now_s() + ARM_LEASE_S)
             self._tell(order.id, agent_pb2.EVENT_KIND_ARMED)
         return resolution
 
@@ -86,8 +88,11 @@ class FakeAgent:
     def renew(self, order_ids: Sequence[str], lease_ms: int) -> None:
         for order_id in order_ids:
             held = self.orders.get(order_id)
-            if held is not None and held.state == agent_pb2.FAULT_STATE_INJECTED:
-                self._lease(held, self.now_s() + lease_ms / 1000)
+            if held is None or held.state == agent_pb2.FAULT_STATE_REVERTING:
+                continue
+            armed = held.state == agent_pb2.FAULT_STATE_ARMED
+            if held.order.mode == Mode.TETHERED or armed:
+                self._lease(held, self.now_s() + (ARM_LEASE_S if armed else lease_ms / 1000))
 
     def revert(self, order_ids: Sequence[str], reason: str) -> None:
         for order_id in order_ids:
@@ -99,8 +104,9 @@ class FakeAgent:
     def stream_lost(self) -> None:
         """Tethered faults end after the grace unless the stream is back."""
         for held in self.orders.values():
-            if held.order.mode == Mode.TETHERED:
-                self._lease(held, min(held.lease_s or self.now_s() + GRACE_S, self.now_s() + GRACE_S))
+            armed = held.state == agent_pb2.FAULT_STATE_ARMED
+            if held.order.mode == Mode.TETHERED or armed:
+                self._lease(held, min(held.lease_s, self.now_s() + GRACE_S))
 
     def open_faults(self) -> list[agent_pb2.OpenFault]:
         return [
@@ -140,7 +146,7 @@ class FakeAgent:
         self._at(held, until_s, lambda: self._expire(held, until_s))
 
     def _expire(self, held: Held, until_s: float) -> None:
-        if held.lease_s == until_s:
+        if held.lease_s == until_s and (held.fires_s is None or self.now_s() >= held.fires_s):
             self._revert(held.order.id, "lease expired")
 
     def _revert(self, order_id: str, reason: str) -> None:
@@ -212,6 +218,9 @@ class FakeAgent:
     def stop_probes(self, run_id: str) -> None:
         if (task := self._probes.pop(run_id, None)) is not None:
             task.cancel()
+
+    def probing(self) -> bool:
+        return bool(self._probes)
 
     def stop_all_probes(self) -> None:
         for run_id in list(self._probes):

@@ -50,6 +50,7 @@ class FakeFleet:
         self.agents = {agent.name: agent for agent in agents}
         self.network = network or reliable()
         self.clock_error_ns = 100_000
+        self.shift_s = 0.0  # the controller's monotonic clock minus the loop's
         self.calls: list[tuple[str, str]] = []
         self._connected: set[str] = set()
         self._listener: FleetListener | None = None
@@ -142,7 +143,7 @@ class FakeFleet:
 
     async def inject(self, host: str, order_ids: Sequence[str], at_ns: int) -> None:
         agent = self.agents[host]
-        at_mono_ns = at_ns + round(agent.offset_s * 1e9)
+        at_mono_ns = at_ns + round((agent.offset_s - self.shift_s) * 1e9)
         self._post(host, "inject", lambda: agent.inject(order_ids, at_mono_ns))
 
     async def renew(self, host: str, order_ids: Sequence[str], lease_ms: int) -> None:
@@ -198,8 +199,8 @@ class FakeFleet:
             raise Unreachable(f"agent {host}: not connected")
 
     def _estimate(self, agent: FakeAgent) -> ClockEstimate:
-        at_ns = round(asyncio.get_running_loop().time() * 1e9)
-        offset_ns = -round(agent.offset_s * 1e9)
+        at_ns = round((asyncio.get_running_loop().time() + self.shift_s) * 1e9)
+        offset_ns = round((self.shift_s - agent.offset_s) * 1e9)
         return ClockEstimate(agent.name, agent.boot_id, offset_ns, self.clock_error_ns, at_ns)
 
     def _view(self, agent: FakeAgent) -> HostView:

@@ -17,11 +17,13 @@ from blackstart_controller.plan.model import (
     Service,
     TcpProbe,
 )
+from blackstart_controller.report.json_report import document
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.runs.settings import Settings
 from blackstart_controller.runs.states import RunState
 from blackstart_controller.store.memory import MemoryStore
 from blackstart_controller.store.model import RunEvent, RunRow
+
 from support.fake_agent import FakeAgent
 from support.fake_fleet import FakeFleet, Network
 from support.virtual import VirtualClock
@@ -65,7 +67,7 @@ def plan_of(*orders: HostOrder, **changes: Any) -> Plan:
 
 
 class Scene:
-    """Fake agents t1, t2 … and o1, and one controller after the other over one store. Inside `run_virtual`."""
+    """Fake agents t1, t2 … and o1, and one controller after the other over one store, in virtual time."""
 
     def __init__(self, targets: int = 2, *, network: Network | None = None, store: Any = None) -> None:
         self.targets = [FakeAgent(f"t{n}", "dark", offset_s=100.0 * n) for n in range(1, targets + 1)]
@@ -92,7 +94,7 @@ class Scene:
         def planner(_document: str, _file: str, _fleet: FleetSnapshot) -> Plan:
             return self.plan
 
-        clock = VirtualClock(self.boot_id)
+        clock = VirtualClock(self.boot_id, self.fleet.shift_s)
         return Runs(self.fleet, self.store, clock, settings=self.settings, planner=planner)
 
     async def boot(self) -> None:
@@ -106,6 +108,14 @@ class Scene:
         await self.runs.close()
         self.runs = self._new_runs()
 
+    def reboot_controller(self) -> None:
+        """The next controller has another boot, whose monotonic clock began much later."""
+        self.boot_id = "controller-boot-2"
+        self.fleet.shift_s = -900.0
+
+    async def report(self, run_id: str) -> dict[str, Any]:
+        return document(await self.runs.report(run_id))
+
     async def start(self, key: str | None = None) -> str:
         return await self.runs.start("document", "file.yaml", operator="admin", idempotency_key=key)
 
@@ -118,7 +128,7 @@ class Scene:
 
     async def until(self, true: Callable[[], bool], timeout_s: float = 120.0) -> None:
         async with asyncio.timeout(timeout_s):
-            while not true():
+            while not true():  # noqa: ASYNC110  virtual time: waiting costs nothing
                 await asyncio.sleep(0.001)
 
     async def ended(self, run_id: str) -> RunRow:

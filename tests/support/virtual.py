@@ -41,11 +41,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class VirtualClock:
     """Implements `runs.clock.Clock` on the running virtual loop."""
 
-    def __init__(self, boot_id: str = "controller-boot-1") -> None:
+    def __init__(self, boot_id: str = "controller-boot-1", shift_s: float = 0.0) -> None:
         self.boot_id = boot_id
+        self.shift_s = shift_s  # monotonic time starts anew after a reboot
 
     def monotonic_ns(self) -> int:
-        return round(asyncio.get_running_loop().time() * 1e9)
+        return round((asyncio.get_running_loop().time() + self.shift_s) * 1e9)
 
     def wall(self) -> datetime:
         return EPOCH + timedelta(seconds=asyncio.get_running_loop().time() - START_S)

@@ -12,7 +12,6 @@ from blackstart_controller.errors import BlackstartError, Unreachable
 from blackstart_controller.measure.verdict import Ending
 from blackstart_controller.runs.context import Result, RunContext
 from blackstart_controller.runs.decide import NS
-from blackstart_controller.runs.facts import OrderFacts, by_host
 from blackstart_controller.runs.states import RunState
 
 # What an agent says of a fault that it does not have any more.
@@ -43,14 +42,13 @@ async def revert_until_gone(ctx: RunContext, reason: str) -> None:
 
 async def revert_once(ctx: RunContext, reason: str) -> None:
     """Each host with an open order was told to revert, and asked what it still has."""
-    hosts = by_host(ctx.unreverted())
-    await asyncio.gather(*(_revert_host(ctx, host, orders, reason) for host, orders in hosts.items()))
+    await asyncio.gather(*(revert_host(ctx, host, reason) for host in ctx.unconfirmed_hosts()))
 
 
-async def _revert_host(ctx: RunContext, host: str, orders: Sequence[OrderFacts], reason: str) -> None:
-    if not ctx.fleet.connected(host):
+async def revert_host(ctx: RunContext, host: str, reason: str) -> None:
+    order_ids = [facts.order.id for facts in ctx.unreverted() if facts.host == host]
+    if not order_ids or not ctx.fleet.connected(host):
         return
-    order_ids = [facts.order.id for facts in orders]
     now_ns = ctx.clock.monotonic_ns()
     try:
         async with asyncio.timeout(ctx.settings.revert_again_s):

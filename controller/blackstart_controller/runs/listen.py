@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from blackstart_proto.v1 import agent_pb2
 
+from blackstart_controller.errors import Unreachable
 from blackstart_controller.runs.build import EVENT_TYPES, World, event_data
 from blackstart_controller.runs.clock import iso
 from blackstart_controller.runs.context import RunContext
@@ -14,6 +16,8 @@ from blackstart_controller.runs.ending import NOT_OPEN, heard
 from blackstart_controller.runs.facts import reduce
 from blackstart_controller.runs.log import draft
 from blackstart_controller.runs.ports import ClockEstimate
+from blackstart_controller.runs.rejoin import rejoin
+from blackstart_controller.runs.states import RunState
 from blackstart_controller.store.model import Draft, HostRow, SpoolKey
 
 
@@ -34,7 +38,7 @@ class Listener:
 
     async def stored_event(self, host: str, event: agent_pb2.HostEvent) -> None:
         """The event is durable, once, and its run knows it. What is of no run of this host is kept unread."""
-        ctx = self._runs.context(event.run_id)
+        ctx = self._runs.context(event.run_id) or self._of_order(event)
         facts = None if ctx is None else ctx.facts.get(event.order_id)
         state = None
         if ctx is not None and facts is not None and facts.host == host:
@@ -50,10 +54,13 @@ class Listener:
 
     async def stored_samples(self, host: str, batch: agent_pb2.SampleBatch) -> None:
         ctx = self._runs.context(batch.run_id)
-        if ctx is None and await self._world.store.run(batch.run_id) is None:
-            return  # of no run of ours: acknowledged, so that the host can forget it
-        new = await self._world.store.store_samples(host, batch)
-        if ctx is None or not new:
+        known = ctx is not None or await self._world.store.run(batch.run_id) is not None
+        new = known and await self._world.store.store_samples(host, batch)
+        if ctx is None or ctx.state == RunState.ENDED:
+            with contextlib.suppress(Unreachable):  # it missed the end of the run: nobody looks any more
+                await self._world.fleet.stop_probes(host, batch.run_id)
+            return
+        if not new:
             return
         ctx.samples.add(host, batch, self._world.clocks)
         await self._show_services(ctx)
@@ -65,12 +72,13 @@ class Listener:
 
     async def host_connected(self, host: str, open_faults: Sequence[agent_pb2.OpenFault]) -> None:
         """The host is remembered; what it has open of no living run is reverted."""
+        concerned = [ctx for ctx in self._runs.contexts() if host in ctx.targets or host in ctx.observers]
+        for ctx in concerned:  # before anything is written: a lease may have less than a second left
+            heard(ctx, host, open_faults)
+            await rejoin(ctx, host)
         await self._remember(host)
-        for ctx in list(self._runs.contexts()):
-            if host in ctx.targets:
-                heard(ctx, host, open_faults)
-            if host in ctx.targets or host in ctx.observers:
-                await ctx.log.try_add("host_connected", {"open_faults": len(open_faults)}, host=host)
+        for ctx in concerned:
+            await ctx.log.try_add("host_connected", {"open_faults": len(open_faults)}, host=host)
         orphans = [fault.order_id for fault in open_faults if self._is_orphan(fault)]
         if orphans:
             await self._world.fleet.revert(host, orphans, "no living run of this controller knows this fault")
@@ -80,6 +88,14 @@ class Listener:
             if host in ctx.targets or host in ctx.observers:
                 await ctx.log.try_add("host_lost", host=host)
                 ctx.log.pulse.beat()
+
+    def _of_order(self, event: agent_pb2.HostEvent) -> RunContext | None:
+        """An agent that does not know an order cannot say of which run it is."""
+        if event.run_id:
+            return None
+        ctx = next((one for one in self._runs.contexts() if event.order_id in one.facts), None)
+        event.run_id = "" if ctx is None else ctx.id
+        return ctx
 
     def _is_orphan(self, fault: agent_pb2.OpenFault) -> bool:
         if fault.state in NOT_OPEN:

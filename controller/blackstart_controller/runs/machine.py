@@ -8,10 +8,12 @@ from typing import Any
 
 from blackstart_controller.measure.verdict import Ending
 from blackstart_controller.runs import ending
+from blackstart_controller.runs.background import background
 from blackstart_controller.runs.context import Result, RunContext, Stop
 from blackstart_controller.runs.finish import finish
 from blackstart_controller.runs.hold import halted, inject_and_hold
 from blackstart_controller.runs.prepare import arm_all, steady_state
+from blackstart_controller.runs.rejoin import keep_armed
 from blackstart_controller.runs.states import TRANSITIONS, RunState
 from blackstart_controller.store.model import RunChange
 
@@ -50,9 +52,11 @@ async def _until_halted(ctx: RunContext) -> Result:
 
 async def _forward(ctx: RunContext) -> Result:
     try:
-        await arm_all(ctx)
-        await steady_state(ctx)
-        await inject_and_hold(ctx)
+        async with background() as spawn:
+            spawn(keep_armed(ctx))
+            await arm_all(ctx)
+            await steady_state(ctx)
+            await inject_and_hold(ctx)
         await ending.hosts_revert_themselves(ctx)
         await ending.settle(ctx)
     except Stop as stop:
