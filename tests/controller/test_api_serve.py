@@ -27,7 +27,8 @@ SERVE = textwrap.dedent(
     from blackstart_controller.api.serve import serve
     from blackstart_controller.errors import BlackstartError
     try:
-        sys.exit(serve(Path(sys.argv[1]), listen=("127.0.0.1", int(sys.argv[2])), agents_listen=("127.0.0.1", 0)))
+        listen = ("127.0.0.1", int(sys.argv[2]))
+        sys.exit(serve(Path(sys.argv[1]), listen=listen, agents_listen=("127.0.0.1", 0)))
     except BlackstartError as error:
         print(f"refused: {error}", flush=True)
         sys.exit(error.exit_code)
@@ -124,7 +125,7 @@ def test_a_state_directory_that_cannot_be_made_is_a_usage_error(tmp_path: Path) 
 
 
 def test_an_address_that_is_not_ours_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="cannot listen on 192.0.2.1:0"):
+    with pytest.raises(UsageError, match=r"cannot listen on 192\.0\.2\.1:0"):
         bind("192.0.2.1", 0)
 
 

@@ -14,6 +14,7 @@ def notify(state: str) -> None:
         return
     address = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.setblocking(False)  # a manager that does not read must not stop us
         try:
             sender.connect(address)
             sender.sendall(state.encode())
