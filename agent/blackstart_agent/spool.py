@@ -70,7 +70,8 @@ class Spool:
     last_seq: int = 0
     acked: int = 0
     dropped: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _writing: threading.Lock = field(default_factory=threading.Lock)  # held while the disk is waited for
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # the numbers; readers never wait for fsync
     _cursor: _Cursor = field(default_factory=_Cursor)
     _segments: list[_Segment] = field(default_factory=list)
     _directory: int = -1
@@ -93,13 +94,15 @@ class Spool:
 
     def append_many(self, payloads: Sequence[bytes]) -> range:
         """The records' numbers; one fsync for all. All are on the disk when this returns, or none."""
-        with self._lock:
+        with self._writing:
             numbers = range(self.last_seq + 1, self.last_seq + 1 + len(payloads))
             data = b"".join(_frame(seq, payload) for seq, payload in zip(numbers, payloads, strict=True))
             if payloads:
                 self._make_room(len(data))
                 self._write(data)
-                self.last_seq = self._segments[-1].last = numbers[-1]
+                with self._lock:
+                    self._segments[-1].size += len(data)
+                    self.last_seq = self._segments[-1].last = numbers[-1]
             return numbers
 
     def pending(self, after: int = 0, limit: int = 1_000) -> list[Record]:
@@ -120,7 +123,7 @@ class Spool:
 
     def ack(self, seq: int) -> None:
         """Everything up to `seq` may be forgotten; whole segments are deleted."""
-        with self._lock:
+        with self._writing:
             seq = min(seq, self.last_seq)
             if seq <= self.acked:
                 return
@@ -138,7 +141,7 @@ class Spool:
                 os.close(handle)
         self._tail = self._directory = -1
 
-    # ---- writing; the lock is held ----
+    # ---- writing; `_writing` is held ----
 
     def _make_room(self, wanted: int) -> None:
         if self._segments[-1].size >= self.segment_bytes:
@@ -160,7 +163,6 @@ class Spool:
         except BaseException:
             os.ftruncate(self._tail, segment.size)
             raise
-        segment.size += len(data)
 
     def _roll(self) -> None:
         fresh = _Segment(self.last_seq + 1, 0, self.last_seq)
@@ -169,11 +171,14 @@ class Spool:
         if self._tail >= 0:
             os.close(self._tail)
         self._tail = handle
-        self._segments.append(fresh)
+        with self._lock:
+            self._segments.append(fresh)
 
     def _delete_oldest(self) -> None:
-        os.unlink(self._segments[0].name, dir_fd=self._directory)
-        del self._segments[0]
+        with self._lock:
+            oldest = self._segments.pop(0)
+        with contextlib.suppress(OSError):  # it is found and deleted at the next start
+            os.unlink(oldest.name, dir_fd=self._directory)
 
     def _open_segment(self, segment: _Segment) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -225,6 +230,8 @@ class Spool:
                 segment.last, segment.size, count = record.seq, end, count + 1
             segment.lost = segment.last - (first - 1) - count
             self._segments.append(segment)
+        while len(self._segments) > 1 and self._segments[0].last <= self.acked:
+            self._delete_oldest()
         if self._segments:
             self.last_seq = max(self.acked, *(segment.last for segment in self._segments))
             self.dropped = self._missing()
