@@ -29,6 +29,8 @@ class Selector:
             raise InvalidOrder(
                 f"select: exactly one of unit, executable and name must be set, got {given or 'none'}"
             )
+        if "/" in self.unit:
+            raise InvalidOrder(f'select: unit must be a name without "/", got "{self.unit}"')
         if self.executable and not self.executable.startswith("/"):
             raise InvalidOrder(f'select: executable must be an absolute path, got "{self.executable}"')
 

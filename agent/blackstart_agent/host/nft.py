@@ -77,7 +77,7 @@ class _Context:
                 fcntl.fcntl(number, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
             library.nft_ctx_buffer_output(context)
             library.nft_ctx_buffer_error(context)
-            self._library, self._context = library, context
+            self._library, self._context = library, int(context)
         return self._library, self._context
 
     def _forget(self) -> None:

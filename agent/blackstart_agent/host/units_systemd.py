@@ -22,7 +22,7 @@ _MASKED = "/dev/null"
 _SUFFIX = ".service"
 _CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd"))
 _TIMEOUT_S = 20.0
-_POLL_S = 0.01
+_POLL_S = 0.1
 _MAX_SWEEPS = 50
 _UP = frozenset({"active", "activating", "reloading"})
 
@@ -96,9 +96,8 @@ class SystemdUnits:
                 self._processes.signal(member, SIGKILL)
 
     def _members(self, units: Sequence[str]) -> tuple[Process, ...]:
-        groups = (
-            {row["Id"]: row.get("ControlGroup", "") for row in _show(*units) if "Id" in row} if units else {}
-        )
+        rows = _show(*units) if units else []  # which reads names as patterns: only exact ones count
+        groups = {row["Id"]: row.get("ControlGroup", "") for row in rows if row.get("Id") in units}
         pids = ((pid, name) for name, group in groups.items() if group for pid in _pids(group))
         found = (process.read_process(pid, name) for pid, name in pids)
         return tuple(one for one in found if one is not None)
