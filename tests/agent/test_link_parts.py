@@ -93,6 +93,11 @@ def test_a_relay_is_bounded_and_never_has_a_hole_below() -> None:
     for seq in range(1, MAX_KEPT + 10):
         relay.add(event(seq))
     assert drained(relay) == list(range(1, MAX_KEPT + 1))
+    relay.acked(agent_pb2.Ack(spool="s", seq=5))
+    relay.add(event(MAX_KEPT + 10))  # there is room again, but those before it are missing
+    assert drained(relay) == [] and not relay.exhausted
+    relay.acked(agent_pb2.Ack(spool="s", seq=MAX_KEPT))
+    assert relay.exhausted
 
 
 # ---- clock and addresses ----

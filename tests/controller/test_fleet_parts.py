@@ -194,3 +194,18 @@ def test_a_pace_lets_bursts_through_and_slows_a_flood() -> None:
     assert waits[:10] == [0.0] * 10
     assert waits[-1] == pytest.approx(0.1)
     assert pace.wait_s(now_ns + 10**9) == 0.0
+
+
+async def test_a_job_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    inbox, done = Inbox(), list[int]()
+
+    async def fail() -> None:
+        raise OSError("disk full")
+
+    async def work() -> None:
+        done.append(1)
+
+    inbox.put_now(fail)
+    inbox.put_now(work)
+    await inbox.idle()
+    assert done == [1] and "disk full" in caplog.text

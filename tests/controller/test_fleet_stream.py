@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from blackstart_agent.link import relay
+from blackstart_agent.link.stream import LinkUsedUp
 from blackstart_controller.errors import Refused, Unreachable
 from blackstart_controller.fleet.clock import error_ns_at
 from blackstart_controller.plan import model
@@ -295,3 +297,28 @@ async def test_every_message_to_a_link_is_dealt_with(
             agent.guardian.send(message)
         await until(lambda: agent.guardian.acks() == [1])
         assert "of a kind" not in caplog.text
+
+
+async def test_a_hub_that_stops_has_told_of_every_loss(controller: Controller, tmp_path: Path) -> None:
+    async with linked(controller, "db-1", tmp_path) as agent:
+        await until(lambda: agent.guardian.streams() == [True])
+        await controller.hub.stop()
+        assert controller.recorder.told == ["connected db-1 0", "lost db-1"]
+        await until(lambda: agent.guardian.streams()[:2] == [True, False])
+
+
+async def test_a_link_that_cannot_hold_all_events_makes_room_for_a_new_one(
+    controller: Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "MAX_KEPT", 3)
+    async with linked(controller, "db-1", tmp_path) as agent:
+        controller.recorder.gate.clear()
+        await until(lambda: agent.guardian.streams() == [True])
+        for seq in range(1, 6):
+            agent.guardian.event(seq)
+        await controller.hub.measure_clocks(["db-1"])
+        controller.recorder.gate.set()
+        with pytest.raises(LinkUsedUp):
+            await asyncio.wait_for(asyncio.shield(agent.running), 5)
+        assert agent.guardian.acks()[-1] <= 3
+        assert list(controller.recorder.events) == [("g-1", seq) for seq in (1, 2, 3)]

@@ -20,6 +20,7 @@ class EventRelay:
         self._spool = ""
         self._events: dict[int, agent_pb2.HostEvent] = {}
         self._unsent: list[int] = []
+        self._left_out = False
 
     def add(self, event: agent_pb2.HostEvent) -> None:
         """Keep an event; one that is on its way already changes nothing."""
@@ -27,8 +28,12 @@ class EventRelay:
             self._spool = event.spool
             self._events.clear()
             self._unsent.clear()
-        if event.seq in self._events or len(self._events) >= MAX_KEPT:
-            return  # beyond the limit the newest is left out: the guardian sends it again
+            self._left_out = False
+        if event.seq in self._events:
+            return
+        if self._left_out or len(self._events) >= MAX_KEPT:
+            self._left_out = True  # and everything after it: a hole would be acknowledged over
+            return
         self._events[event.seq] = event
         heapq.heappush(self._unsent, event.seq)
 
@@ -50,5 +55,6 @@ class EventRelay:
                 del self._events[seq]
 
     @property
-    def kept(self) -> int:
-        return len(self._events)
+    def exhausted(self) -> bool:
+        """What is kept is acknowledged, and more was left out. The guardian sends that to a new link only."""
+        return self._left_out and not self._events

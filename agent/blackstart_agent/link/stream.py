@@ -13,6 +13,7 @@ from typing import Protocol
 import grpc
 from blackstart_proto.v1 import agent_pb2, faults_pb2, guardian_pb2
 
+from blackstart_agent.errors import AgentError
 from blackstart_agent.link.backoff import Backoff
 from blackstart_agent.link.guardian_port import GuardianPort, PacketTooLarge
 from blackstart_agent.link.relay import EventRelay
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 STEADY_S = 10.0  # a stream that lived so long was a good one: the next loss is a new one
 REPORT_TIMEOUT_S = 0.5
 RENEWAL_TIMEOUT_S = 60.0
+
+
+class LinkUsedUp(AgentError):
+    """This link has done what it can; the guardian starts another."""
 
 
 class Prober(Protocol):
@@ -276,6 +281,10 @@ class StreamClient:
         else:
             self._relay.acked(ack)
             self._pass(guardian_pb2.ToGuardian(ack=ack))
+            if self._relay.exhausted:
+                raise LinkUsedUp(
+                    "more events wait with the guardian than a link can hold; a new link takes them"
+                )
 
     def _ask(self, asked: agent_pb2.Resolve | agent_pb2.Arm, message: guardian_pb2.ToGuardian) -> None:
         """Pass a request on; one that no packet can hold is refused here, so that nobody waits for it."""

@@ -59,7 +59,7 @@ class Clocks:
             if measured is not None:
                 self._estimates[host] = found[host] = measured
                 self._due_s[host] = monotonic() + self._every_s(host)
-                await self._told(measured)
+                await self._tell(measured)
 
         await for_each(dict.fromkeys(hosts), one, workers=WORKERS)
         return found
@@ -72,12 +72,15 @@ class Clocks:
             for host in due:
                 self._due_s[host] = now_s + self._every_s(host)  # also for one that does not answer
             fresh = [host for host in due if host in self._watched or host not in self._estimates]
-            try:
-                await self.measure(fresh)
-                await self.measure([host for host in due if host not in fresh], burst=IDLE_BURST)
-            except Exception:  # a listener that fails (a full disk) must not end the measuring
-                log.exception("clock offsets could not be recorded; trying again in %s s", TICK_S)
+            await self.measure(fresh)
+            await self.measure([host for host in due if host not in fresh], burst=IDLE_BURST)
             await asyncio.sleep(TICK_S)
+
+    async def _tell(self, measured: ClockEstimate) -> None:
+        try:
+            await self._told(measured)
+        except Exception:  # a listener that fails (a full disk) must not end the measuring
+            log.exception("host %s: its clock offset could not be recorded", measured.host)
 
     def _every_s(self, host: str) -> float:
         return WATCHED_EVERY_S if host in self._watched else IDLE_EVERY_S

@@ -41,6 +41,7 @@ class FleetHub:
         self._listener: FleetListener | None = None
         self._clocks = Clocks(self._sessions, self._clock_measured)
         self._background: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self, listener: FleetListener) -> None:
         self._listener = listener
@@ -51,8 +52,10 @@ class FleetHub:
         if self._background is not None:
             self._background.cancel()
             await asyncio.gather(self._background, return_exceptions=True)
+        self._stopping = True
         for session in list(self._sessions.values()):
-            session.close(Unreachable("the controller is stopping"))
+            session.close(stopping())
+            self.detach(session)
         for inbox in list(self._inboxes.values()):
             await inbox.idle()
         await self.dispatcher.close()
@@ -67,6 +70,8 @@ class FleetHub:
 
     def attach(self, session: HostSession) -> None:
         """`session` is its host's only one from now on; an older one ends."""
+        if self._stopping:
+            raise stopping()
         host = session.host
         older = self._sessions.get(host)
         self._sessions[host] = session
@@ -168,6 +173,10 @@ class FleetHub:
 
     async def _clock_measured(self, estimate: ClockEstimate) -> None:
         await self.listener.clock_measured(estimate)
+
+
+def stopping() -> Unreachable:
+    return Unreachable("the controller is stopping")
 
 
 def _sized(order: faults_pb2.Order) -> faults_pb2.Order:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+log = logging.getLogger(__name__)
 Job = Callable[[], Awaitable[None]]
 LIMIT = 256
 
@@ -40,7 +42,11 @@ class Inbox:
     async def _work(self) -> None:
         try:
             while self._jobs:
-                await self._jobs.popleft()()
+                job = self._jobs.popleft()
+                try:
+                    await job()
+                except Exception:  # whatever a listener raises: the jobs behind it are not its own
+                    log.exception("something that a host told could not be dealt with")
                 if self._room is not None and len(self._jobs) < LIMIT:
                     self._room.set()
                     self._room = None

@@ -120,8 +120,8 @@ class HostSession:
 
     async def report_faults(self, *, timeout_s: float) -> Sequence[agent_pb2.OpenFault]:
         report = asyncio.get_running_loop().create_future()
-        self._reports.append(report)
         self.post(agent_pb2.ToAgent(report_faults=agent_pb2.ReportFaults()))
+        self._reports.append(report)
         try:
             return await asyncio.wait_for(report, timeout_s)
         except TimeoutError:
