@@ -1,4 +1,4 @@
-"""mail: has everything it needs in its own site, except that it asks login who you are. Only the standard library.
+"""mail: all it needs is in its own site, except that it asks login who you are. Only the standard library.
 
 `GET /inbox` is 200 with your letters, or 503 when login does not answer within a second.
 """

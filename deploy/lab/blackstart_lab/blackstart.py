@@ -91,47 +91,43 @@ def enrol(layout: Layout, processes: Mapping[str, Process], progress: Progress, 
         return
     operator = _Operator(processes[control.name], rootless)
     tokens = operator.ask("tokens", [host.name for host in agents])
-    joins = {host.name: _join(host, control, str(tokens[host.name]), rootless=rootless) for host in agents}
-    _all_join(agents, processes, joins, rootless=rootless)
+    _all_join(agents, control, processes, tokens, rootless=rootless)
     progress(f"{len(agents)} agents have joined")
     operator.ask("connected", [host.name for host in agents])
     progress(f"{len(agents)} agents are connected")
 
 
-def _join(host: PlacedHost, control: PlacedHost, token: str, *, rootless: bool) -> str:
-    return json.dumps(
-        {
-            "token": token,
-            "controller": f"{control.address4}:{API_PORT}",
-            "config": AGENT_CONFIG,
-            "policy": POLICY,
-            "name": host.name,
-            "site": host.site.name,
-            "labels": dict(host.labels),
-            "supervisor": f"runit:{SERVICES}",
-            "link_user": "" if rootless else LINK_USER,
-            "unit": f"{SERVICES}/{AGENT_UNIT}",
-        }
-    )
+def _join(host: PlacedHost, control: PlacedHost, *, rootless: bool) -> list[str]:
+    """Enrol with the token on standard input, which `ps` does not show; then let the agent's unit start."""
+    command = [*OUR_PYTHON, "-m", "blackstart_agent", "enroll", "--token", "-", "--config", AGENT_CONFIG]
+    command += ["--controller", f"{control.address4}:{API_PORT}", "--policy", POLICY]
+    command += ["--name", host.name, "--site", host.site.name, "--supervisor", f"runit:{SERVICES}"]
+    command += ["--link-user", "" if rootless else LINK_USER]
+    for key, value in host.labels.items():
+        command += ["--label", f"{key}={value}"]
+    unit = f"{SERVICES}/{AGENT_UNIT}"
+    return ["sh", "-c", f'"$@" && rm -f {unit}/down && sv up {unit} >/dev/null', "join", *command]
 
 
 def _all_join(
     agents: Sequence[PlacedHost],
+    control: PlacedHost,
     processes: Mapping[str, Process],
-    joins: Mapping[str, str],
+    tokens: Mapping[str, object],
     *,
     rootless: bool,
 ) -> None:
-    """Side by side, because each spends its time starting Python. Tokens go by pipes: `ps` shows argv."""
-    command = [*OUR_PYTHON, "-m", "blackstart_lab.join"]
+    """Side by side, because each spends its time starting Python."""
     with _killed_at_the_end() as started:
         for host in agents:
+            command = _join(host, control, rootless=rootless)
             argv = enter_command(processes[host.name], command, rootless=rootless)
             pipe = subprocess.PIPE
             started[host.name] = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         deadline = time.monotonic() + JOIN_S
         for name, process in started.items():
-            _, words = process.communicate(joins[name], timeout=max(1.0, deadline - time.monotonic()))
+            left_s = max(1.0, deadline - time.monotonic())
+            _, words = process.communicate(str(tokens[name]), timeout=left_s)
             if process.returncode:
                 raise LabError(f"host {name}: the agent could not join: {words.strip()}")
 
