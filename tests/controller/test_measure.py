@@ -306,6 +306,19 @@ def test_each_outage_counts_from_the_fault_that_can_have_caused_it() -> None:
     assert recovery.recovery is not None and recovery.recovery.low <= 3.0 <= recovery.recovery.high
 
 
+def test_of_two_faults_within_an_uncertain_start_the_earlier_one_counts() -> None:
+    timed_out = [
+        sample(100.05 + k / 10, Answer.FAIL, took=1.0) for k in range(40)
+    ]  # down from 99.95 to 101.05
+    up = [*every(until=100.0), *timed_out, *(sample(104.05 + k / 10) for k in range(500))]
+    seen = series(up)
+    made = plan(seen, orders=[order("h9", name="o-1"), order("h1", at_s=0.5, name="o-2")])
+    spans = [span("h9"), span("h1", 100.5, order="o-2")]
+    (recovery,) = measure(made, spans, [seen], watched_until_ns=ns(150))
+    assert recovery.recovery is not None
+    assert recovery.recovery.low <= 4.0 <= recovery.recovery.high
+
+
 def test_back_after_the_own_hosts_fault_ended_is_no_failover_though_another_holds() -> None:
     seen = series(every([(100.05, 111.0)]))
     made = plan(seen, orders=[order("h1", hold_s=10.0, name="o-1"), order("h9", hold_s=30.0, name="o-2")])

@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 from blackstart_proto.v1 import agent_pb2
 
 from blackstart_agent.probes.base import CannotLook, Down, Surroundings
-from blackstart_agent.probes.net import Connection, Target, connection, race, resolve
+from blackstart_agent.probes.connection import Connection
+from blackstart_agent.probes.net import Target, connection, race, resolve
 
 LIMIT_BYTES = 65_536  # of the body; what is longer is not read
 HEAD_LIMIT_BYTES = 16_384
@@ -44,7 +45,7 @@ class HttpLook:
 
     async def _ask(self, target: Target) -> None:
         async with connection(target, self._tls, self._url.hostname or "") as link:
-            link.writer.write(request(self._url))
+            await link.send(request(self._url))
             head = await read_head(link)
             if head.status not in self._expect_status:
                 raise Down(f"status {head.status}")
@@ -83,7 +84,7 @@ def request(url: SplitResult) -> bytes:
 async def read_head(link: Connection) -> Head:
     """Status and headers (lower-case names). Interim answers (1xx) are skipped."""
     while True:
-        raw = await link.reader.readuntil(b"\r\n\r\n")
+        raw = await link.readuntil(b"\r\n\r\n")
         if len(raw) > HEAD_LIMIT_BYTES:
             raise Down(f"more than {HEAD_LIMIT_BYTES} bytes of headers")
         first, *rest = raw.decode("latin-1").split("\r\n")
@@ -104,9 +105,9 @@ async def read_body(link: Connection, head: Head) -> bytes:
         return await _read_chunks(link)
     length = head.headers.get("content-length", "")
     if length.isdigit():
-        return await link.reader.readexactly(min(int(length), LIMIT_BYTES))
+        return await link.readexactly(min(int(length), LIMIT_BYTES))
     body = b""
-    while len(body) < LIMIT_BYTES and (part := await link.reader.read(LIMIT_BYTES - len(body))):
+    while len(body) < LIMIT_BYTES and (part := await link.read(LIMIT_BYTES - len(body))):
         body += part
     return body
 
@@ -114,14 +115,14 @@ async def read_body(link: Connection, head: Head) -> bytes:
 async def _read_chunks(link: Connection) -> bytes:
     body = b""
     while len(body) < LIMIT_BYTES:
-        line = (await link.reader.readuntil(b"\r\n")).split(b";")[0].strip()
+        line = (await link.readuntil(b"\r\n")).split(b";")[0].strip()
         try:
             size = int(line, 16)
         except ValueError:
             raise Down(f"bad chunk size {line[:20]!r}") from None
         if size <= 0:
             return body
-        body += await link.reader.readexactly(min(size, LIMIT_BYTES - len(body)))
+        body += await link.readexactly(min(size, LIMIT_BYTES - len(body)))
         if len(body) < LIMIT_BYTES:
-            await link.reader.readexactly(2)
+            await link.readexactly(2)
     return body

@@ -8,7 +8,8 @@ import secrets
 from blackstart_proto.v1 import agent_pb2
 
 from blackstart_agent.probes.base import Down, Surroundings
-from blackstart_agent.probes.net import Connection, Target, connection, race, resolve_all
+from blackstart_agent.probes.connection import Connection
+from blackstart_agent.probes.net import Target, connection, race, resolve_all
 
 LIMIT_BYTES = 65_536
 CONNECT = json.dumps(
@@ -47,7 +48,7 @@ class NatsLook:
     async def _check(self, server: Target) -> None:
         async with connection(server) as link:
             await _expect(link, b"INFO")
-            link.writer.write(b"CONNECT %s\r\nPING\r\n" % CONNECT)
+            await link.send(b"CONNECT %s\r\nPING\r\n" % CONNECT)
             await _expect(link, b"PONG")
             if self._subject:
                 await self._publish(link)
@@ -55,7 +56,7 @@ class NatsLook:
     async def _publish(self, link: Connection) -> None:
         inbox = b"_INBOX." + secrets.token_hex(11).encode()
         size = len(self._body)
-        link.writer.write(
+        await link.send(
             b"SUB %s 1\r\nPUB %s %s %d\r\n%s\r\n" % (inbox, self._subject, inbox, size, self._body)
         )
         check_ack(await _message(link))
@@ -64,11 +65,11 @@ class NatsLook:
 async def _expect(link: Connection, *verbs: bytes) -> bytes:
     """Read on until a line begins with one of `verbs`; answer PINGs, skip +OK and INFO. -ERR raises Down."""
     while True:
-        line = (await link.reader.readuntil(b"\r\n")).strip()
+        line = (await link.readuntil(b"\r\n")).strip()
         if line.upper().startswith(verbs):
             return line
         if line == b"PING":
-            link.writer.write(b"PONG\r\n")
+            await link.send(b"PONG\r\n")
         elif line.startswith(b"-ERR"):
             raise Down(line.decode(errors="replace")[:120])
         elif not line.startswith((b"+OK", b"INFO")):
@@ -80,7 +81,7 @@ async def _message(link: Connection) -> bytes:
     words = (await _expect(link, b"MSG", b"HMSG")).split()
     if not words[-1].isdigit() or int(words[-1]) > LIMIT_BYTES:
         raise Down(f"not NATS: {b' '.join(words)[:40]!r}")
-    payload = (await link.reader.readexactly(int(words[-1]) + 2))[:-2]
+    payload = (await link.readexactly(int(words[-1]) + 2))[:-2]
     if words[0].upper() == b"HMSG":
         if b" 503" in payload[:32]:
             raise Down("no stream takes this subject now (503)")

@@ -12,6 +12,7 @@ from ssl import SSLContext
 from typing import TypeVar
 
 from blackstart_agent.probes.base import CannotLook
+from blackstart_agent.probes.connection import Connection, PlainConnection, TlsConnection
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -24,12 +25,6 @@ class Target:
     ip: str
     port: int
     name: str
-
-
-@dataclass(slots=True)
-class Connection:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -68,19 +63,31 @@ async def connection(
     target: Target, tls: SSLContext | None = None, tls_name: str = ""
 ) -> AsyncIterator[Connection]:
     """A new connection that is gone when the block ends. Raises OSError as the network said it."""
+    link: Connection
+    if tls is None:
+        link = PlainConnection(await _connected(target))
+    else:
+        link = await TlsConnection.over(await _connected(target), tls, tls_name)
     try:
-        reader, writer = await asyncio.open_connection(
-            target.ip, target.port, ssl=tls, server_hostname=tls_name if tls else None
-        )
+        yield link
+    finally:
+        link.close()
+
+
+async def _connected(target: Target) -> socket.socket:
+    family = socket.AF_INET6 if ":" in target.ip else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (target.ip, target.port))
     except OSError as error:
+        sock.close()
         if error.errno == errno.ENETUNREACH and not has_route(target):
             raise CannotLook(f"this host has no route to {target.ip}") from error
         raise
-    try:
-        yield Connection(reader, writer)
-    finally:
-        # close() of a TLS transport waits for the peer's goodbye, and a dead peer has none
-        writer.transport.abort() if tls else writer.close()
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def has_route(target: Target) -> bool:

@@ -7,7 +7,8 @@ from typing import TypeAlias
 from blackstart_proto.v1 import agent_pb2
 
 from blackstart_agent.probes.base import Down, Surroundings
-from blackstart_agent.probes.net import Connection, Target, connection, race, resolve, resolve_all
+from blackstart_agent.probes.connection import Connection
+from blackstart_agent.probes.net import Target, connection, race, resolve, resolve_all
 
 KEY_LIFE_MS = 60_000
 LIMIT_BYTES = 65_536
@@ -66,13 +67,13 @@ def command_of(probe: agent_pb2.Probe) -> tuple[bytes, ...]:
 async def ask(link: Connection, *words: bytes) -> Reply:
     """Send one command and return its reply. An error reply (READONLY, LOADING, NOAUTH ...) raises Down."""
     parts = [b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)]
-    link.writer.write(b"".join(parts))
+    await link.send(b"".join(parts))
     return await read_reply(link)
 
 
 async def read_reply(link: Connection, depth: int = 0) -> Reply:
     """One RESP2 value, within limits."""
-    line = (await link.reader.readuntil(b"\r\n"))[:-2]
+    line = (await link.readuntil(b"\r\n"))[:-2]
     kind, rest = line[:1], line[1:]
     if kind == b"-":
         raise Down(rest.decode(errors="replace")[:120])
@@ -82,7 +83,7 @@ async def read_reply(link: Connection, depth: int = 0) -> Reply:
     if kind == b":":
         return size
     if kind == b"$" and size <= LIMIT_BYTES:
-        return None if size < 0 else (await link.reader.readexactly(size + 2))[:-2]
+        return None if size < 0 else (await link.readexactly(size + 2))[:-2]
     if kind == b"*" and size <= MAX_ITEMS and depth < 4:
         return None if size < 0 else [await read_reply(link, depth + 1) for _ in range(size)]
     raise Down(f"not Redis, or too long: {line[:40]!r}")
