@@ -58,7 +58,9 @@ def sh(lab: LabState, host: str, script: str) -> str:
 
 
 def cli_exec(lab: LabState, *argv: str) -> list[str]:
-    code = "import sys; from blackstart_lab import api; sys.exit(api.exec_(sys.argv[1], sys.argv[2], sys.argv[3:]))"
+    code = (
+        "import sys; from blackstart_lab import api; _, *a = sys.argv; sys.exit(api.exec_(a[0], a[1], a[2:]))"
+    )
     return [sys.executable, "-c", code, lab.name, *argv]
 
 
@@ -241,7 +243,9 @@ def test_a_unit_that_does_not_run_is_named_with_its_log_and_nothing_is_left(
     labs: Labs, command: str, told: str
 ) -> None:
     path = labs.write(
-        f"{{lab: NAME, sites: {{s: {{}}}}, hosts: {{a: {{site: s, units: {{bad: {{command: {command}}}}}}}}}}}"
+        "{lab: NAME, sites: {s: {}}, hosts: {a: {site: s, units: {bad: {command: COMMAND}}}}}".replace(
+            "COMMAND", command
+        )
     )
     with pytest.raises(LabError, match=told):
         api.up(path)

@@ -64,7 +64,8 @@ def test_units_are_in_start_order() -> None:
 
 def test_a_source_is_copied_as_it_is_and_filled_in_only_when_asked(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("{{ host.name }}")
-    text = "{lab: l, sites: {s: {}}, hosts: {h: {site: s, files: {/a: {source: x}, /b: {source: x, template: true}}}}}"
+    files = "{/a: {source: x}, /b: {source: x, template: true}}"
+    text = f"{{lab: l, sites: {{s: {{}}}}, hosts: {{h: {{site: s, files: {files}}}}}}}"
     contents = [file.content for file in layout_of(text, tmp_path).hosts[0].files]
     assert contents == [b"{{ host.name }}", b"h"]
 
@@ -77,7 +78,7 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_subnet_without_room_is_refused_with_its_size() -> None:
     hosts = ", ".join(f"h{number}: {{site: s}}" for number in range(6))
-    with pytest.raises(LabError, match="10.0.0.0/29 has room for 5 hosts, not for 6"):
+    with pytest.raises(LabError, match=r"10\.0\.0\.0/29 has room for 5 hosts, not for 6"):
         layout_of(f"{{lab: l, sites: {{s: {{subnet: 10.0.0.0/29}}}}, hosts: {{{hosts}}}}}")
 
 
