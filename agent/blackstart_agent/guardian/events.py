@@ -26,8 +26,12 @@ class EventLog:
 
     def append(self, event: pb.HostEvent) -> bool:
         """Whether the event, and all before it, are on the disk."""
-        self._backlog.append(event.SerializeToString())
+        self.remember(event)
         return self.flush()
+
+    def remember(self, event: pb.HostEvent) -> None:
+        """The event waits for the next `flush`."""
+        self._backlog.append(event.SerializeToString())
 
     def flush(self) -> bool:
         """Whether everything appended so far is on the disk."""

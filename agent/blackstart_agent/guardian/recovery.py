@@ -47,7 +47,7 @@ class Recovery:
         left = {entry.record.order_id: entry for entry in contents.entries}
         for entry in left.values():
             if entry.progress.state != "armed":
-                self._say(pb.EVENT_KIND_REVERTING, entry, reason)
+                self._say(pb.EVENT_KIND_REVERTING, entry, reason)  # in memory: the revert waits for no disk
         problems: dict[str, tuple[str, ...]] = {}
         failures = 0
         until = time.monotonic() + timeout_s
@@ -61,6 +61,7 @@ class Recovery:
         for order, entry in left.items():
             self._say(pb.EVENT_KIND_REVERT_FAILED, entry, "; ".join(problems[order]))
         reverted = tuple(e.record.order_id for e in contents.entries if e.record.order_id not in left)
+        self.log.flush()
         stayed = {order: problems[order] for order in left} | self._sweep(left)
         return Recovered(reverted, stayed, contents.quarantined)
 
@@ -86,7 +87,7 @@ class Recovery:
 
     def _say(self, kind: pb.EventKind.ValueType, entry: Entry, detail: str) -> None:
         record = entry.record
-        self.log.append(
+        self.log.remember(
             event(
                 self.host.clock,
                 kind,

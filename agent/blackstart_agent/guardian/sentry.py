@@ -18,7 +18,6 @@ import time
 
 BEAT = struct.Struct("<qqi")  # when it was sent, the earliest deadline or 0, the link's pid or 0
 GO = b"go"
-READY = b"ready"
 PATIENCE_NS = 500_000_000
 REVERT_TIMEOUT_S = 5.0
 LOCK_TIMEOUT_S = 30.0
@@ -55,8 +54,6 @@ def main(argv: list[str]) -> int:
         return _take_over(options["--config"], "guardian died", 0)
     beats = socket.socket(fileno=int(options["--fd"]))
     beats.setblocking(False)
-    with contextlib.suppress(OSError):
-        beats.send(READY)
     watch = Watch()
     reason = observe(pidfd, beats, watch)
     if not reason:
