@@ -275,3 +275,11 @@ def test_a_thousand_hosts_fit_one_picture() -> None:
     assert "1000 hosts" in timeline(view)
     assert timeline(view).count('class="fault"') == 1
     assert series_of(run.plan.probes[0], (), 1).samples
+
+
+def test_a_long_log_is_cut_on_the_page_and_whole_in_json() -> None:
+    events = tuple(EventView("2026-11-23T19:30:08Z", 0.0, "m1", f"line {n}.") for n in range(700))
+    view = replace(sample_view(), events=events)
+    assert "line 499." in html.text(view) and "line 500." not in html.text(view)
+    assert "The other 200 lines are in report.json." in html.text(view)
+    assert len(json_report.document(view)["events"]) == 700

@@ -22,6 +22,8 @@ from blackstart_controller.report.method import METHOD
 from blackstart_controller.report.svg import timeline
 from blackstart_controller.report.view import ReportView
 
+LOG_LINES = 500  # shown on the page; report.json has them all
+
 VERDICTS = {
     "pass": ("✓", "Passed"),
     "fail": ("✕", "Failed"),
@@ -47,6 +49,7 @@ def text(view: ReportView) -> str:
             verdict_word=word,
             marks=OUTCOME_MARKS,
             method=METHOD,
+            log_lines=LOG_LINES,
         )
     )
 
