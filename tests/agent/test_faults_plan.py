@@ -54,13 +54,11 @@ def test_a_cut_of_the_controller_says_that_the_control_path_stays_open() -> None
     assert len(fault.prepare(FakeHost(), around(sealed=True)).hits) == 1
 
 
-def test_every_own_address_that_a_peer_covers_is_a_reason() -> None:
-    fault = NetworkPartition(("10.1.0.0/16", "::/0"))
+def test_every_peer_that_is_the_host_itself_is_a_reason() -> None:
+    fault = NetworkPartition(("10.1.0.3", "fd00:1::3/128", "10.2.0.0/16"))
     assert reasons(lambda: fault.prepare(FakeHost(), around())) == (
-        "network.partition: peer 10.1.0.0/16 covers this host's own address 10.1.0.3; "
-        "name networks without it, or use host.blackout",
-        "network.partition: peer ::/0 covers this host's own address fd00:1::3; "
-        "name networks without it, or use host.blackout",
+        "network.partition: peer 10.1.0.3/32 is this host itself; name its peers, or use host.blackout",
+        "network.partition: peer fd00:1::3/128 is this host itself; name its peers, or use host.blackout",
     )
 
 

@@ -203,9 +203,17 @@ def _mac(net: Rig, *, victim: bool = False) -> str:
     return node.run("ip", "-br", "link", "show", "eth0").split()[2]
 
 
-def test_a_peer_that_covers_the_host_itself_is_refused_with_the_reason(net: Rig) -> None:
-    with pytest.raises(VictimError, match=f"peer {NET}.0/24 covers this host's own address {NET}.1;"):
-        net.victim.prepare(partition(f"{NET}.0/24"))
+def test_a_peer_that_is_the_host_itself_is_refused_with_the_reason(net: Rig) -> None:
+    with pytest.raises(VictimError, match=f"peer {NET}.1/32 is this host itself;"):
+        net.victim.prepare(partition(f"{NET}.1"))
+
+
+def test_a_network_that_covers_the_host_too_leaves_it_to_itself(net: Rig) -> None:
+    with net.victim.listen(7100):
+        net.victim.arm(partition(f"{NET}.0/24")).fire()
+        net.victim.connect("127.0.0.1", 7100, timeout_s=2).close()
+        net.victim.connect(net.victim.v4, 7100, timeout_s=2).close()
+    assert both(net) == (False, False)
 
 
 def test_a_thousand_peers_are_cut_by_one_small_transaction(net: Rig) -> None:

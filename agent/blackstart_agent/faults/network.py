@@ -59,7 +59,7 @@ class NetworkPartition:
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
         networks = self.networks()
         interfaces = gate.outgoing_interfaces(host)
-        reasons = [*_covering(host, networks), *([] if interfaces else [_NO_WAY_OUT])]
+        reasons = [*_own(host, networks), *([] if interfaces else [_NO_WAY_OUT])]
         if reasons:
             raise Refused(reasons)
         spare = gate.spared(host, around)
@@ -125,14 +125,13 @@ def _network(peer: str) -> cut.Network:
         ) from error
 
 
-def _covering(host: Host, networks: Sequence[cut.Network]) -> list[str]:
-    own = [cut.address(address) for address in host.network.addresses()]
+def _own(host: Host, networks: Sequence[cut.Network]) -> list[str]:
+    """Peers that are this host. A wider network that covers it is fine: what a host says to itself never leaves it."""
+    own = {cut.address(address) for address in host.network.addresses()}
     return [
-        f"network.partition: peer {net} covers this host's own address {address}; name networks without it, "
-        "or use host.blackout"
+        f"network.partition: peer {net} is this host itself; name its peers, or use host.blackout"
         for net in networks
-        for address in own
-        if address in net
+        if net.num_addresses == 1 and net.network_address in own
     ]
 
 
