@@ -81,7 +81,9 @@ def beat(number: int) -> agent_pb2.ToAgent:
 
 def session_over(stream: SlowStream, dispatcher: Dispatcher) -> tuple[HostSession, list[BlackstartError]]:
     ends: list[BlackstartError] = []
-    return HostSession(agent_pb2.Hello(host="db-1"), stream, dispatcher, ends.append), ends
+    made = HostSession(agent_pb2.Hello(host="db-1"), stream, dispatcher, ends.append)
+    made.release()
+    return made, ends
 
 
 async def test_messages_are_written_in_order_and_built_when_written() -> None:

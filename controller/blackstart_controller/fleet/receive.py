@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from blackstart_proto.v1 import agent_pb2
@@ -29,6 +30,38 @@ class Gate(Protocol):
     async def renew(self, host: str, csr_pem: bytes) -> Issued: ...
 
 
+class _Ending:
+    """Why a session must end, and the way to stop its reader: the task that called `reading`."""
+
+    def __init__(self) -> None:
+        self.why: BlackstartError | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    def end(self, why: BlackstartError) -> None:
+        self.why = why
+        if self._reader is not None and self._reader is not asyncio.current_task():
+            self._reader.cancel()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raises `why` when the block ends because of it, or when there was a reason before."""
+        if self.why is not None:
+            raise self.why
+        task = asyncio.current_task()
+        assert task is not None
+        self._reader = task
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.why is None:
+                raise  # the RPC itself was cancelled: the agent is gone
+            task.uncancel()
+        finally:
+            self._reader = None
+        if self.why is not None:
+            raise self.why
+
+
 class Reception:
     """Serves streams for a hub."""
 
@@ -42,33 +75,23 @@ class Reception:
         if not await self._gate.is_known(host):
             raise Refused(f"host {host}: not enrolled here, or revoked; enrol it: blackstart-agent enroll")
         hello = await _read_hello(host, stream)
-        reader = asyncio.current_task()
-        why: list[BlackstartError] = []
-
-        def end(error: BlackstartError) -> None:
-            why.append(error)
-            if reader is not None and reader is not asyncio.current_task():
-                reader.cancel()
-
-        # Written here and not queued: gRPC cannot end a call while its very first write is under way.
-        welcome = agent_pb2.Welcome(controller_version=self._version, beat_ms=BEAT_MS)
-        await stream.write(agent_pb2.ToAgent(welcome=welcome))
-        session = HostSession(hello, stream, self._hub.dispatcher, end)
+        ending = _Ending()
+        session = HostSession(hello, stream, self._hub.dispatcher, ending.end)
         self._hub.attach(session)
         log.info("host %s connected", host)
         try:
-            await self._read_all(session, stream)
-            if why:
-                raise why[0]
-        except asyncio.CancelledError:
-            if not why:
-                raise  # the RPC itself was cancelled: the agent is gone
-            assert reader is not None
-            reader.uncancel()
-            raise why[0] from None
+            await self._welcome(session, stream)
+            with ending.reading():
+                await self._read_all(session, stream)
         finally:
             self._hub.detach(session)
-            log.info("host %s lost: %s", host, why[0])
+            log.info("host %s lost: %s", host, ending.why)
+
+    async def _welcome(self, session: HostSession, stream: Stream) -> None:
+        # Not queued: gRPC cannot end a call while its very first write is under way.
+        welcome = agent_pb2.Welcome(controller_version=self._version, beat_ms=BEAT_MS)
+        await stream.write(agent_pb2.ToAgent(welcome=welcome))
+        session.release()
 
     async def _read_all(self, session: HostSession, stream: Stream) -> None:
         pace = limits.Pace()

@@ -50,7 +50,7 @@ class HostSession:
         self._dispatcher = dispatcher
         self._end = end
         self._queue: deque[Outgoing] = deque()
-        self._scheduled = False
+        self._scheduled = True  # until `release`: nothing goes before Welcome
         self._number = 0
         self._answers: dict[int, asyncio.Future[faults_pb2.Resolution]] = {}
         self._clocks: dict[int, tuple[int, asyncio.Future[Exchange]]] = {}
@@ -68,6 +68,10 @@ class HostSession:
         if not self._scheduled:
             self._scheduled = True
             self._dispatcher.ready(self)
+
+    def release(self) -> None:
+        """Welcome is written: what was queued meanwhile goes now."""
+        self._dispatcher.ready(self)
 
     async def flush(self) -> None:
         """Everything queued is written, or the session is closed."""
