@@ -90,8 +90,10 @@ class FleetService(agent_pb2_grpc.FleetServicer):
 class ErrorsToStatus(grpc.aio.ServerInterceptor):
     """Our errors end an RPC with their own text; anything else with a text that gives nothing away."""
 
-    async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
-        handler = await continuation(details)
+    async def intercept_service(
+        self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        handler = await continuation(handler_call_details)
         if handler is None or handler.stream_stream is None:
             return handler
         return grpc.stream_stream_rpc_method_handler(
