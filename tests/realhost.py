@@ -28,6 +28,8 @@ TOOLS = {
     "nsenter": "util-linux",
 }
 BOOT_S = 90.0
+# pip finds everything in /wheels: the hosts have no way out, and need none.
+ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels")
 NETWORK = "10.0.0"  # inside namespaces of our own; the addresses of docs/install.md
 
 
@@ -65,6 +67,7 @@ def debian_tree() -> Path:
                 timeout_s=600,
             )
             shutil.rmtree(draft / "var/cache/apt/archives", ignore_errors=True)
+            (draft / "etc/hostname").unlink(missing_ok=True)  # this machine's; each host gets its own
             draft.rename(TREE)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -90,6 +93,7 @@ class RealHost:
     folder: Path
     lower: str
     prefix: str
+    wheels: Path
     process: subprocess.Popen[bytes] | None = None
     leader: int = 0
 
@@ -130,6 +134,7 @@ class RealHost:
             "--resolv-conf=off",
             "--timezone=off",
         ]
+        argv += [f"--bind-ro={self.wheels}:/wheels"]
         log = (self.folder / "console").open("ab")
         with log:
             self.process = subprocess.Popen(
@@ -154,30 +159,12 @@ class RealHost:
 
     def run(self, script: str, *, timeout_s: float = 60, check: bool = True) -> str:
         """What a root shell on the host wrote."""
-        argv = [
-            "nsenter",
-            "-t",
-            str(self.leader),
-            "-a",
-            "env",
-            "-i",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME=/root",
-        ]
+        argv = [*self._enter(), "env", "-i", *ENVIRONMENT]
         return command([*argv, "sh", "-euc", script], timeout_s=timeout_s, check=check)
 
     def write(self, path: str, text: str) -> None:
-        argv = [
-            "nsenter",
-            "-t",
-            str(self.leader),
-            "-a",
-            "sh",
-            "-euc",
-            'mkdir -p "$(dirname "$1")" && cat > "$1"',
-            "sh",
-            path,
-        ]
+        script = 'mkdir -p "$(dirname "$1")" && cat > "$1"'
+        argv = [*self._enter(), "sh", "-euc", script, "sh", path]
         subprocess.run(argv, input=text, text=True, check=True, timeout=30)
 
     def until(self, script: str, *, within_s: float = 30) -> float:
@@ -251,11 +238,12 @@ class RealSite:
 
     folder: Path
     lower: str
+    wheels: Path
     prefix: str = field(default_factory=lambda: f"bsrh{os.getpid()}")
     hosts: list[RealHost] = field(default_factory=list)
 
     def add(self, name: str) -> RealHost:
-        host = RealHost(name, len(self.hosts) + 1, self.folder / name, self.lower, self.prefix)
+        host = RealHost(name, len(self.hosts) + 1, self.folder / name, self.lower, self.prefix, self.wheels)
         self.hosts.append(host)
         host.boot()
         return host
@@ -273,8 +261,8 @@ class RealSite:
 
 
 @contextlib.contextmanager
-def real_site(folder: Path, lower: str) -> Iterator[RealSite]:
-    site = RealSite(folder, lower)
+def real_site(folder: Path, lower: str, wheels: Path) -> Iterator[RealSite]:
+    site = RealSite(folder, lower, wheels)
     try:
         site.open()
         yield site

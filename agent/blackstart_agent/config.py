@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +147,18 @@ def make_state(config: AgentConfig) -> None:
         (config.guardian_dir, 0o700, None),
         (config.link_dir, 0o700, owner),
     ):
-        os.close(files.open_directory(path, mode=mode, owner=theirs))
+        if not _is_right(path, mode, theirs):  # a sandboxed guardian may not open what is the link user's
+            os.close(files.open_directory(path, mode=mode, owner=theirs))
+
+
+def _is_right(path: Path, mode: int, owner: tuple[int, int] | None) -> bool:
+    """Whether `path` is a directory, no link, with this mode and owner already."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    mine = owner is None or (found.st_uid, found.st_gid) == owner
+    return stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == mode and mine
 
 
 def _matching(
