@@ -10,7 +10,7 @@ from support.scenes import Scene
 from support.virtual import run_virtual
 
 STATES = (
-    RunState.PLANNED,
+    RunState.CREATED,
     RunState.ARMING,
     RunState.BASELINE,
     RunState.INJECTING,

@@ -27,6 +27,9 @@ class Held:
     lease_s: float = 0.0  # when it ends by itself, loop time
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
+    def reverting(self) -> bool:
+        return self.state == agent_pb2.FAULT_STATE_REVERTING
+
 
 class FakeAgent:
     """`offset_s`: the host's monotonic clock minus the loop's."""

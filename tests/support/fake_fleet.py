@@ -12,6 +12,7 @@ from typing import TypeVar
 from blackstart_controller.errors import Unreachable
 from blackstart_controller.plan.model import FleetSnapshot, HostOrder, HostView, PlannedProbe
 from blackstart_controller.runs.ports import ClockEstimate, FleetListener
+from blackstart_controller.store.model import StoreFailed
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
 from support.fake_agent import FakeAgent
@@ -20,6 +21,8 @@ Answer = TypeVar("Answer")
 KINDS = ("network.partition", "process.kill", "process.pause", "unit.stop", "host.blackout")
 ANSWER_S = 5.0
 RESEND_S = 0.5
+TICK_S = 1e-6
+REDIAL_S = 0.3
 
 
 @dataclass(slots=True)
@@ -55,7 +58,8 @@ class FakeFleet:
         self._connected: set[str] = set()
         self._listener: FleetListener | None = None
         self._pumps: dict[str, asyncio.Task[None]] = {}
-        self._life = 0
+        self._streams: dict[str, int] = {}
+        self._last_arrival_s: dict[str, float] = {}
         self._wake: dict[str, asyncio.Event] = {}
 
     # ---- the world ----
@@ -68,7 +72,6 @@ class FakeFleet:
 
     def kill(self) -> None:
         """The controller dies: every stream breaks."""
-        self._life += 1
         self._listener = None
         for name in list(self._connected):
             self._drop(name)
@@ -78,6 +81,7 @@ class FakeFleet:
         if listener is None or name in self._connected:
             return
         self._connected.add(name)
+        self._streams[name] = self._streams.get(name, 0) + 1
         wake = self._wake[name] = asyncio.Event()
         agent.told = wake.set
         await listener.clock_measured(self._estimate(agent))
@@ -98,6 +102,18 @@ class FakeFleet:
         self.agents[name].stream_lost()
 
     async def _pump(self, agent: FakeAgent, listener: FleetListener, wake: asyncio.Event) -> None:
+        """Serve one stream. When something cannot be stored it is closed, and the agent dials again."""
+        try:
+            await self._send_spools(agent, listener, wake)
+        except StoreFailed:
+            self._pumps.pop(agent.name, None)
+            self._drop(agent.name)
+            await listener.host_lost(agent.name)
+            await asyncio.sleep(REDIAL_S)
+            if self._listener is listener:
+                await self.connect(agent.name)
+
+    async def _send_spools(self, agent: FakeAgent, listener: FleetListener, wake: asyncio.Event) -> None:
         """Send what is spooled until it is acknowledged; the network may lose either way."""
         while True:
             wake.clear()
@@ -169,29 +185,41 @@ class FakeFleet:
 
     def _post(self, host: str, what: str, deliver: Callable[[], None]) -> None:
         self._check(host, what)
-        loop, life = asyncio.get_running_loop(), self._life
-        for delay_s in self.network.deliveries():
-            loop.call_later(delay_s, lambda: self._arrive(host, life, deliver))
+        self._send(host, deliver)
 
-    def _arrive(self, host: str, life: int, deliver: Callable[[], None]) -> None:
-        if host in self._connected and life == self._life:
+    def _send(self, host: str, deliver: Callable[[], None]) -> None:
+        """In order within one stream; what is under way when it breaks is lost."""
+        loop, stream = asyncio.get_running_loop(), self._streams[host]
+        for delay_s in self.network.deliveries():
+            arrives_s = max(loop.time() + delay_s, self._last_arrival_s.get(host, 0.0) + TICK_S)
+            self._last_arrival_s[host] = arrives_s
+            loop.call_at(arrives_s, self._arrive, host, stream, deliver)
+
+    def _arrive(self, host: str, stream: int, deliver: Callable[[], None]) -> None:
+        if host in self._connected and self._streams[host] == stream:
             deliver()
 
     async def _ask(self, host: str, what: str, answer: Callable[[FakeAgent], Answer]) -> Answer:
         """There and back; either way can be lost. Lost: unknown, after a timeout, as with the real one."""
         self._check(host, what)
-        there, back, life = self.network.deliveries(), self.network.deliveries(), self._life
-        found: list[Answer] = []
-        for delay_s in there:
-            await asyncio.sleep(delay_s)
-            if host not in self._connected or life != self._life:
-                raise Unreachable(f"agent {host}: its stream was lost")
-            found.append(answer(self.agents[host]))
-        if not found or not back:
-            await asyncio.sleep(ANSWER_S)
-            raise Unreachable(f"agent {host}: no answer in {ANSWER_S} s")
-        await asyncio.sleep(back[0])
-        return found[0]
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def deliver() -> None:
+            found = answer(self.agents[host])
+            if not answered.done():
+                answered.set_result(found)
+
+        self._send(host, deliver)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                found = await answered
+                for delay_s in self.network.deliveries():
+                    await asyncio.sleep(delay_s)
+                    return found
+                await asyncio.sleep(ANSWER_S)
+        except TimeoutError:
+            pass
+        raise Unreachable(f"agent {host}: no answer in {ANSWER_S} s")
 
     def _check(self, host: str, what: str) -> None:
         self.calls.append((what, host))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from blackstart_controller.measure import measure
-from blackstart_controller.measure.model import FaultSpan, ProbeSeries
-from blackstart_controller.measure.verdict import decide
+from blackstart_controller.measure.model import FaultSpan, ProbeSeries, Recovery
+from blackstart_controller.measure.verdict import Ending, decide
 from blackstart_controller.runs.clock import iso
 from blackstart_controller.runs.context import Result, RunContext
 from blackstart_controller.runs.evidence import fault_spans
@@ -17,33 +19,44 @@ from blackstart_controller.runs.samples import all_series
 from blackstart_controller.runs.states import RunState
 from blackstart_controller.store.model import RunChange, StoreFailed
 
+log = logging.getLogger(__name__)
+RETRY_S = 1.0
+
 
 async def finish(ctx: RunContext, result: Result) -> None:
-    """The run is `ended`, its report is stored."""
-    record = await _record(ctx, result)
+    """The run is `ended`, its report is stored. A database that takes no writes is waited for."""
+    while ctx.state != RunState.ENDED:
+        try:
+            await _end(ctx, result, await _record(ctx, result))
+        except StoreFailed as error:
+            log.error("run %s: its end cannot be stored yet: %s", ctx.id, error)
+            await asyncio.sleep(RETRY_S)
+
+
+async def _end(ctx: RunContext, result: Result, record: Record) -> None:
     ctx.if_confirmed = record.if_confirmed
-    reverted = not ctx.unreverted()
-    await ctx.log.try_add("verdict", _verdict_data(ctx, record))
-    await _keep_report(ctx, record)
-    ctx.state = RunState.ENDED
+    view = view_of(ctx, record, await ctx.store.events(ctx.id))
+    await ctx.store.save_report(ctx.id, view_text(view))
+    data = _ended_data(ctx, record)
     change = RunChange(
         state=RunState.ENDED,
         verdict=record.verdict.word,
-        reverted="confirmed" if reverted else "unconfirmed",
+        reverted=data["reverted"],
         exit_code=record.verdict.exit_code,
         ended=iso(ctx.clock.wall()),
         reason=result.why,
     )
     if result.halted_by:
         change["halted_by"] = result.halted_by
-    await ctx.log.try_add("ended", {"sentence": record.verdict.sentence}, change=change)
+    await ctx.log.add("ended", data, change=change)
+    ctx.state = RunState.ENDED
 
 
 async def _record(ctx: RunContext, result: Result) -> Record:
     spans = fault_spans(ctx)
     series = all_series(ctx.plan.probes, await ctx.store.samples(ctx.id), ctx.clocks)
     until_ns = _until_ns(ctx, spans, series)
-    recoveries = measure(ctx.plan, spans, series, watched_until_ns=until_ns)
+    recoveries, result = _measured(ctx, result, spans, series, until_ns)
     confirmed = decide(result.ending, recoveries, reverted=True, why=result.why)
     if result.exit_code is not None:
         confirmed = replace(confirmed, exit_code=result.exit_code)
@@ -51,6 +64,21 @@ async def _record(ctx: RunContext, result: Result) -> Record:
     if ctx.unreverted():
         verdict = decide(result.ending, recoveries, reverted=False, why=result.why)
     return Record(verdict, confirmed, recoveries, spans, series, until_ns)
+
+
+def _measured(
+    ctx: RunContext,
+    result: Result,
+    spans: Sequence[FaultSpan],
+    series: Sequence[ProbeSeries],
+    until_ns: int,
+) -> tuple[tuple[Recovery, ...], Result]:
+    try:
+        return measure(ctx.plan, spans, series, watched_until_ns=until_ns), result
+    except Exception as error:
+        log.exception("run %s could not be measured", ctx.id)
+        broken = Result(Ending.ERROR, f"measuring failed: {type(error).__name__}: {error}")
+        return measure(ctx.plan, (), (), watched_until_ns=until_ns), broken
 
 
 def _until_ns(ctx: RunContext, spans: Sequence[FaultSpan], series: Sequence[ProbeSeries]) -> int:
@@ -61,10 +89,10 @@ def _until_ns(ctx: RunContext, spans: Sequence[FaultSpan], series: Sequence[Prob
     return max([*ends, *(span.end_ns or span.last_ns for span in spans)], default=0)
 
 
-def _verdict_data(ctx: RunContext, record: Record) -> dict[str, Any]:
+def _ended_data(ctx: RunContext, record: Record) -> dict[str, Any]:
     return {
         "verdict": record.verdict.word,
-        "sentence": record.verdict.sentence,
+        "text": record.verdict.sentence,
         "exit_code": record.verdict.exit_code,
         "reverted": "unconfirmed" if ctx.unreverted() else "confirmed",
         "unconfirmed_hosts": ctx.unconfirmed_hosts(),
@@ -73,11 +101,3 @@ def _verdict_data(ctx: RunContext, record: Record) -> dict[str, Any]:
             "exit_code": record.if_confirmed.exit_code,
         },
     }
-
-
-async def _keep_report(ctx: RunContext, record: Record) -> None:
-    try:
-        view = view_of(ctx, record, await ctx.store.events(ctx.id))
-        await ctx.store.save_report(ctx.id, view_text(view))
-    except StoreFailed as error:
-        ctx.log.lost = str(error)

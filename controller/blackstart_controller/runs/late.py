@@ -25,7 +25,7 @@ async def watch_late(ctx: RunContext) -> None:
 def verdict_in(log: Sequence[RunEvent]) -> Verdict | None:
     """What the run's verdict will be once every revert is proved, from its log."""
     for event in reversed(log):
-        if event.type == "verdict":
+        if event.type == "ended":
             told = event.data["if_confirmed"]
             return Verdict(Word(event.data["verdict"]), int(told["exit_code"]), str(told["sentence"]))
     return None

@@ -18,7 +18,9 @@ from blackstart_controller.runs.log import draft
 from blackstart_controller.runs.ports import ClockEstimate
 from blackstart_controller.runs.rejoin import rejoin
 from blackstart_controller.runs.states import RunState
-from blackstart_controller.store.model import Draft, HostRow, SpoolKey
+from blackstart_controller.store.model import Draft, HostRow, SpoolKey, StoreFailed
+
+_OPENS = frozenset({agent_pb2.EVENT_KIND_ARMED, agent_pb2.EVENT_KIND_INJECTED})
 
 
 class Directory(Protocol):
@@ -51,6 +53,8 @@ class Listener:
         await self._world.store.append_host_event(key, event, line, state)
         if ctx is not None:
             ctx.log.pulse.beat()
+        if event.kind in _OPENS and (ctx is None or ctx.state == RunState.ENDED):
+            await self._revert_orphans(host, [event.order_id])
 
     async def stored_samples(self, host: str, batch: agent_pb2.SampleBatch) -> None:
         ctx = self._runs.context(batch.run_id)
@@ -68,7 +72,8 @@ class Listener:
 
     async def clock_measured(self, estimate: ClockEstimate) -> None:
         self._world.clocks.add(estimate)
-        await self._world.store.add_estimate(estimate, self._world.clock.boot_id)
+        with contextlib.suppress(StoreFailed):  # only a restart would need it
+            await self._world.store.add_estimate(estimate, self._world.clock.boot_id)
 
     async def host_connected(self, host: str, open_faults: Sequence[agent_pb2.OpenFault]) -> None:
         """The host is remembered; what it has open of no living run is reverted."""
@@ -76,18 +81,25 @@ class Listener:
         for ctx in concerned:  # before anything is written: a lease may have less than a second left
             heard(ctx, host, open_faults)
             await rejoin(ctx, host)
-        await self._remember(host)
+        with contextlib.suppress(StoreFailed):  # the next stream will tell it again
+            await self._remember(host)
         for ctx in concerned:
             await ctx.log.try_add("host_connected", {"open_faults": len(open_faults)}, host=host)
         orphans = [fault.order_id for fault in open_faults if self._is_orphan(fault)]
         if orphans:
-            await self._world.fleet.revert(host, orphans, "no living run of this controller knows this fault")
+            await self._revert_orphans(host, orphans)
 
     async def host_lost(self, host: str) -> None:
         for ctx in list(self._runs.contexts()):
             if host in ctx.targets or host in ctx.observers:
                 await ctx.log.try_add("host_lost", host=host)
                 ctx.log.pulse.beat()
+
+    async def _revert_orphans(self, host: str, order_ids: Sequence[str]) -> None:
+        with contextlib.suppress(Unreachable):  # lost again: its next stream lists them again
+            await self._world.fleet.revert(
+                host, order_ids, "no living run of this controller knows this fault"
+            )
 
     def _of_order(self, event: agent_pb2.HostEvent) -> RunContext | None:
         """An agent that does not know an order cannot say of which run it is."""

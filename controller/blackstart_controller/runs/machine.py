@@ -17,6 +17,7 @@ from blackstart_controller.runs.rejoin import keep_armed
 from blackstart_controller.runs.states import TRANSITIONS, RunState
 from blackstart_controller.store.model import RunChange
 
+RETRY_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -27,7 +28,16 @@ async def walk(ctx: RunContext) -> None:
 
 
 async def come_back(ctx: RunContext, result: Result) -> None:
-    """Revert whatever may still be there, then end the run with `result`."""
+    """Whatever may still be there is reverted, then the run has ended with `result`."""
+    while ctx.state != RunState.ENDED:
+        try:
+            await _come_back(ctx, result)
+        except Exception:  # the way back is walked again until its end: giving up would leave faults behind
+            log.exception("run %s: the way back failed and is tried again", ctx.id)
+            await asyncio.sleep(RETRY_S)
+
+
+async def _come_back(ctx: RunContext, result: Result) -> None:
     if result.ending != Ending.COMPLETED:
         await _enter_way_back(ctx, result)
         await ending.revert_until_gone(ctx, result.why)
@@ -54,6 +64,7 @@ async def _forward(ctx: RunContext) -> Result:
     try:
         async with background() as spawn:
             spawn(keep_armed(ctx))
+            await ctx.enter(RunState.PLANNED)
             await arm_all(ctx)
             await steady_state(ctx)
             await inject_and_hold(ctx)

@@ -13,6 +13,9 @@ from blackstart_controller.measure.timeline import HostSample, point, probe_seri
 from blackstart_controller.plan.model import PlannedProbe
 from blackstart_controller.runs.clocks import Timelines
 
+MARGIN_PERIODS = 3
+MARGIN_NS = 50_000_000
+NS_PER_MS = 1_000_000
 _ANSWERS = {
     agent_pb2.OUTCOME_OK: Answer.OK,
     agent_pb2.OUTCOME_FAIL: Answer.FAIL,
@@ -92,14 +95,20 @@ class LiveSamples:
         return states
 
     def not_back(self, *, since_ns: int, settle_ns: int) -> frozenset[str]:
-        """Services of which a probe was not ok for `settle_ns` without a break after `since_ns`."""
+        """Services of which a probe was not ok for `settle_ns` without a break after `since_ns`.
+
+        A little longer than that, so that the measuring, which counts with error bars, sees the whole streak too.
+        """
         return frozenset(
-            one.probe.service
-            for one in self._watched.values()
-            if one.streak_ns is None
-            or one.last_ns is None
-            or one.last_ns - max(one.streak_ns, since_ns) < settle_ns
+            one.probe.service for one in self._watched.values() if not _back(one, since_ns, settle_ns)
         )
+
+
+def _back(one: _Watched, since_ns: int, settle_ns: int) -> bool:
+    if one.streak_ns is None or one.last_ns is None:
+        return False
+    margin_ns = MARGIN_PERIODS * one.probe.every_ms * NS_PER_MS + MARGIN_NS
+    return one.last_ns - max(one.streak_ns, since_ns) >= settle_ns + margin_ns
 
 
 def _add(watched: _Watched, sample: SamplePoint) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -28,7 +27,6 @@ from blackstart_controller.runs.states import RunState
 from blackstart_controller.store.model import NewRun, RunEvent, RunRow
 from blackstart_controller.store.ports import Store
 
-log = logging.getLogger(__name__)
 Planner: TypeAlias = Callable[[str, str, FleetSnapshot], Plan]  # document, file, fleet
 FOLLOW_S = 1.0  # a follower of a run that nobody here drives looks so often
 
@@ -75,7 +73,6 @@ class Runs:
             row, _new = await store.create_run(self._new_run(plan, document, file, operator, idempotency_key))
             ctx = context_of(self._world, row, plan)
             self._contexts[row.id] = ctx
-            await ctx.enter(RunState.PLANNED)
             self._drive(ctx, walk(ctx))
             return row.id
 
@@ -150,7 +147,9 @@ class Runs:
             if ctx.state == RunState.ENDED:
                 self._drive(ctx, _nothing())
             else:
-                await ctx.log.add("interrupted", {"state": ctx.state, "text": "the controller was restarted"})
+                await ctx.log.try_add(
+                    "interrupted", {"state": ctx.state, "text": "the controller was restarted"}
+                )
                 self._drive(ctx, come_back(ctx, interrupted(row)))
 
     async def wait(self, run_id: str) -> None:
@@ -170,13 +169,9 @@ class Runs:
         self._tasks[ctx.id] = task
 
     async def _to_the_last_proof(self, ctx: RunContext, life: Coroutine[Any, Any, None]) -> None:
-        try:
-            await life
-            if ctx.unreverted():
-                await watch_late(ctx)
-        except Exception:
-            log.exception("run %s: its driver failed; restart the controller to end the run", ctx.id)
-            raise
+        await life
+        if ctx.unreverted():
+            await watch_late(ctx)
         del self._contexts[ctx.id], self._tasks[ctx.id]
 
     def _check_free(self, plan: Plan) -> None:

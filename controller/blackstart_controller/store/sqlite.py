@@ -9,6 +9,7 @@ from typing import Any
 from blackstart_proto.v1 import agent_pb2
 from sqlalchemy import Executable, RowMapping, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from blackstart_controller.runs.ports import ClockEstimate
@@ -23,6 +24,7 @@ from blackstart_controller.store.model import (
     RunEvent,
     RunRow,
     SpoolKey,
+    StoreFailed,
 )
 from blackstart_controller.store.tables import (
     CLOCK_ESTIMATES,
@@ -67,8 +69,11 @@ class SqliteStore:
         return await self._writer.write(work)
 
     async def read(self, query: Executable) -> Sequence[RowMapping]:
-        async with self._reads.connect() as connection:
-            return (await connection.execute(query)).mappings().all()
+        try:
+            async with self._reads.connect() as connection:
+                return (await connection.execute(query)).mappings().all()
+        except SQLAlchemyError as error:
+            raise StoreFailed(f"the database cannot be read: {error}") from error
 
     # ---- runs --------------------------------------------------------------------------------
 
