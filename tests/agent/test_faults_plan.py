@@ -100,6 +100,8 @@ def test_a_blackout_spares_protected_and_own_units_and_kills_behind_a_closed_net
     assert [hit.target for hit in prepared.hits if hit.what == "unit"] == ["redis"]
     HostBlackout.stage(host, prepared.undo)
     HostBlackout.fire(host, prepared.undo, host.clock.monotonic_ns() + 10**9)
+    assert host.processes.signals == [], "the network is closed before anybody dies"
+    HostBlackout.finish(host, prepared.undo)
     assert host.processes.signals == [(SIGKILL, "redis")]
 
 
@@ -108,6 +110,7 @@ def test_a_frozen_blackout_never_stops_a_protected_name() -> None:
     undo = HostBlackout(frozen=True).prepare(host, around(names="nginx")).undo
     HostBlackout.stage(host, undo)
     HostBlackout.fire(host, undo, host.clock.monotonic_ns() + 10**9)
+    HostBlackout.finish(host, undo)
     assert host.processes.signals == [(SIGSTOP, "redis")]
 
 

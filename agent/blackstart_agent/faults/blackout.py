@@ -13,6 +13,7 @@ from blackstart_agent.faults.undo import flag, of_this_boot, process_rows, proce
 from blackstart_agent.host.ports import SIGCONT, Host, Process
 
 DEATH_TIMEOUT_S = 5.0
+KILLS = 2  # a supervisor may be faster than the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +67,19 @@ class HostBlackout:
 
     @classmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
-        """The network goes first, so that nobody outside sees connections being closed."""
+        """The network goes first, in one transaction, so that nobody outside sees connections being closed."""
         gate.open_(host, undo, deadline_ns)
-        if flag(undo, "frozen"):
-            select.stop_all(host, _selectors(undo), select.Untouchable.of(undo))
-        else:
-            host.units.hold(texts(undo, "units"), kill=True)
 
     @classmethod
     def finish(cls, host: Host, undo: Undo) -> None:
         if flag(undo, "frozen"):
             select.stop_all(host, _selectors(undo), select.Untouchable.of(undo))
-        else:
-            alive = host.units.settle(texts(undo, "units"), timeout_s=DEATH_TIMEOUT_S)
-            if alive:  # a supervisor was faster than we were
+            return
+        alive = texts(undo, "units")
+        for _ in range(KILLS):
+            if alive:
                 host.units.hold(alive, kill=True)
-                host.units.settle(alive, timeout_s=DEATH_TIMEOUT_S)
+                alive = tuple(host.units.settle(alive, timeout_s=DEATH_TIMEOUT_S))
 
     @classmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
