@@ -102,7 +102,9 @@ class Lab:
         ).stdout
 
     def _tables(self, host: str) -> list[str]:
-        return [line for line in self._enter(host, "nft", "list", "tables").splitlines() if "blackstart" in line]
+        return [
+            line for line in self._enter(host, "nft", "list", "tables").splitlines() if "blackstart" in line
+        ]
 
     def _stopped(self, host: str, except_pids: Sequence[int]) -> list[str]:
         stopped = []
