@@ -82,7 +82,6 @@ class Bench:
         self.listener.settimeout(TIMEOUT_S)
         self.guardian: subprocess.Popen[bytes] | None = None
         self.link: socket.socket | None = None
-        self.sentries: set[int] = set()
 
     # ---- the guardian ----
 
@@ -97,17 +96,17 @@ class Bench:
 
     def connect(self) -> FromGuardian:
         """The next link of the guardian is ours, and says that it has a stream."""
-        self.link, _ = self.listener.accept()
-        self.link.settimeout(TIMEOUT_S)
-        about = self.receive("about")
-        self.send(ToGuardian(stream=StreamState(connected=True)))
-        return about
+        while True:
+            self.link, _ = self.listener.accept()
+            self.link.settimeout(TIMEOUT_S)
+            with contextlib.suppress(ConnectionError):  # a link that has died meanwhile
+                about = self.receive("about")
+                self.send(ToGuardian(stream=StreamState(connected=True)))
+                return about
 
     def sentry_pids(self) -> list[int]:
         assert self.guardian is not None
-        found = children_of(self.guardian.pid, "blackstart_agent.guardian.sentry")
-        self.sentries.update(found)
-        return found
+        return children_of(self.guardian.pid, "blackstart_agent.guardian.sentry")
 
     def link_pids(self) -> list[int]:
         assert self.guardian is not None
@@ -125,7 +124,10 @@ class Bench:
         """The next message of this kind; events are acknowledged on the way."""
         assert self.link is not None
         while True:
-            message = FromGuardian.FromString(self.link.recv(PACKET))
+            data = self.link.recv(PACKET)
+            if not data:
+                raise ConnectionResetError("the link is gone")
+            message = FromGuardian.FromString(data)
             if message.WhichOneof("body") == body:
                 return message
 
@@ -139,6 +141,16 @@ class Bench:
 
     def pause(self, order_id: str, *, lease_ms: int = 10_000, hold_ms: int = 60_000) -> None:
         """The sleeper is paused, and proved to be."""
+        order = self.order(order_id, lease_ms=lease_ms, hold_ms=hold_ms)
+        self.send(ToGuardian(arm=pb.Arm(request=1, order=order)))
+        answer = self.receive("answer").answer
+        assert not answer.resolution.refusals, answer
+        at_ns = time.monotonic_ns() + 20_000_000
+        self.send(ToGuardian(inject=pb.Inject(order_ids=[order_id], at_mono_ns=at_ns)))
+        self.event("PROVED")
+        assert self.paused()
+
+    def order(self, order_id: str, *, lease_ms: int, hold_ms: int) -> faults_pb2.Order:
         order = faults_pb2.Order(
             id=order_id,
             run_id="run",
@@ -149,13 +161,18 @@ class Bench:
         )
         order.fault.kind = "process.pause"
         order.fault.process_pause.select.executable = str(self.sleeper_path)
-        self.send(ToGuardian(arm=pb.Arm(request=1, order=order)))
-        answer = self.receive("answer").answer
-        assert not answer.resolution.refusals, answer
-        at_ns = time.monotonic_ns() + 20_000_000
-        self.send(ToGuardian(inject=pb.Inject(order_ids=[order_id], at_mono_ns=at_ns)))
-        self.event("PROVED")
-        assert self.paused()
+        return order
+
+    def living_sentries(self) -> list[int]:
+        """Every sentry that any guardian of this bench ever had, and that still runs."""
+        ours = str(self.config_path).encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                command = (entry / "cmdline").read_bytes()
+                if ours in command and b"blackstart_agent.guardian.sentry" in command:
+                    found.append(int(entry.name))
+        return [pid for pid in found if state_of(pid) not in ("", "Z")]
 
     def paused(self) -> bool:
         return state_of(self.sleeper.pid) == "T"
@@ -177,17 +194,14 @@ class Bench:
 
     def close(self) -> None:
         """No process of ours is left, whatever the test did."""
-        pids = [self.guardian.pid] if self.guardian is not None else []
-        if self.guardian is not None and self.guardian.poll() is None:
-            pids += self.sentry_pids() + self.link_pids()
-        for pid in (*pids, *self.sentries):
-            name = Path(f"/proc/{pid}/cmdline")
-            with contextlib.suppress(OSError):
-                if str(self.config_path).encode() in name.read_bytes():
-                    os.kill(pid, signal.SIGKILL)
+        links = self.link_pids() if self.guardian is not None and self.guardian.poll() is None else []
         if self.guardian is not None:
             self.guardian.kill()
             self.guardian.wait()
+        for pid in (*self.living_sentries(), *links):
+            with contextlib.suppress(OSError):
+                if str(self.config_path).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
         self.sleeper.kill()
         self.sleeper.wait()
         for end in (self.link, self.listener):

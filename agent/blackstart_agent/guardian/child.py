@@ -58,6 +58,7 @@ class Child:
             self.pidfd = os.pidfd_open(self.process.pid)
         except BaseException:
             ours.close()
+            self.kill()
             raise
         finally:
             theirs.close()

@@ -20,6 +20,8 @@ from blackstart_agent.guardian.steps import Examined, Steps
 from blackstart_agent.guardian.workers import Worker
 
 MAX_ENDED = 10_000
+MAX_LIVES = 1_000  # whoever asks: each has two threads
+MAX_QUESTIONS = 100  # resolves that wait for their answer
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Engine:
     _ended: dict[str, None] = field(default_factory=dict)
     _posted: queue.SimpleQueue[Callable[[], None]] = field(default_factory=queue.SimpleQueue)
     _resolver: Worker | None = None
+    _questions: int = 0
     _connected: bool = False
     _stopping: bool = False
     course: Course = field(init=False)
@@ -50,16 +53,19 @@ class Engine:
     def resolve(self, request: int, order: faults_pb2.Order) -> None:
         """Answers with what the order would hit here. Nothing is touched."""
         reasons = orders.refused(order, self.host_name)
+        if self._questions >= MAX_QUESTIONS:
+            reasons = [f"{MAX_QUESTIONS} questions wait for an answer here already; ask again later"]
         if reasons:
             self._answer([request], orders.resolution(order.id, reasons))
             return
         if self._resolver is None:
             self._resolver = self.open_worker("resolver")
         others = self._count(order.id)
+        self._questions += 1
 
         def job() -> None:
             examined = self.steps.resolve(order, others)
-            self.post(lambda: self._answer([request], examined.resolution))
+            self.post(lambda: self._resolved(request, examined))
 
         self._resolver.submit(job)
 
@@ -196,6 +202,10 @@ class Engine:
 
     # ---- arming ----
 
+    def _resolved(self, request: int, examined: Examined) -> None:
+        self._questions -= 1
+        self._answer([request], examined.resolution)
+
     def _begin_arming(self, request: int, order: faults_pb2.Order) -> None:
         try:
             doer = self.open_worker("doer")
@@ -252,6 +262,8 @@ class Engine:
         reasons: list[str] = []
         if order_id in self._lives or order_id in self._ended:
             reasons.append(f"order {order_id} has ended here already; an order is carried out once")
+        if len(self._lives) >= MAX_LIVES:
+            reasons.append(f"{MAX_LIVES} orders are open here already")
         if self._stopping:
             reasons.append("the agent is stopping")
         if self.chronicle.failing:

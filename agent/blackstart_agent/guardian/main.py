@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ LINK_FROZEN_NS = 5 * S
 SENTRY_FROZEN_NS = S
 FAREWELL_NS = S  # how long a stopping guardian waits for its last events to be acknowledged
 LINK_END_S = 2.0
+BUG_STATUS = 70
 
 
 class Guardian:
@@ -311,6 +313,7 @@ def run(config_path: Path, link_program: Sequence[str] = LINK_PROGRAM) -> int:
     """Guards this host until a signal says to stop. AgentError when it cannot begin."""
     logging.basicConfig(level=logging.INFO, format="blackstart-guardian: %(levelname)s: %(message)s")
     config = agent_config.load(config_path)
+    threading.excepthook = _die
     for missing in hardening.harden():
         log.warning("%s", missing)
     agent_config.make_state(config)
@@ -321,6 +324,12 @@ def run(config_path: Path, link_program: Sequence[str] = LINK_PROGRAM) -> int:
                 "one guardian runs on a host at a time"
             )
         return Guardian(config, journal, _link_child(config, link_program)).run()
+
+
+def _die(what: threading.ExceptHookArgs) -> None:
+    """A thread that a bug ended leaves an unknown state: the guardian ends, the sentry reverts everything."""
+    log.critical("thread ended by a bug", exc_info=what.exc_value)
+    os._exit(BUG_STATUS)
 
 
 def _sentry_child(config: AgentConfig) -> Child:
