@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import ClassVar
 
 from blackstart_agent.errors import InvalidOrder, Refused
@@ -12,6 +13,7 @@ from blackstart_agent.faults.select import protected
 from blackstart_agent.faults.undo import of_this_boot, texts
 from blackstart_agent.host.ports import Host
 
+MAX_OFFERED = 8  # a real host has a hundred units
 STOP_TIMEOUT_S = 10.0
 KILL_TIMEOUT_S = 5.0
 
@@ -103,8 +105,22 @@ def _refusals(host: Host, around: Surroundings, name: str, running: dict[str, bo
     if protected(name, around.protected_units):
         return [f"unit.stop: policy.toml protects unit {name}"]
     if name not in running:
-        return [f"unit.stop: no unit {name} on this host; it has {', '.join(sorted(running)) or 'none'}"]
+        return [f"unit.stop: no unit {name} on this host; {_offer(name, running)}"]
     if not running[name]:
         return [f"unit.stop: unit {name} does not run"]
     own = [process.pid for process in host.units.processes(name) if process.pid in around.own_pids]
     return [f"unit.stop: unit {name} is blackstart's own (process {own[0]})"] if own else []
+
+
+def _offer(name: str, running: dict[str, bool]) -> str:
+    """What the host has instead: all of it when that is short, else what runs here under a similar name."""
+    if len(running) <= MAX_OFFERED:
+        return f"it has {', '.join(sorted(running)) or 'none'}"
+    alive = sorted(unit for unit, runs in running.items() if runs)
+    near = [unit for unit in alive if name in unit] or get_close_matches(name, alive, MAX_OFFERED, 0.5)
+    listing = "systemctl list-units --type=service lists them"
+    return (
+        f"did you mean {' or '.join(near[:MAX_OFFERED])}?"
+        if near
+        else f"it has {len(running)} others; {listing}"
+    )
