@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from blackstart_agent import config
+from blackstart_agent import config, files
 from blackstart_agent.errors import ConfigError
 
 GOOD = 'name = "db-1"\ncontroller = "10.0.0.1:8471"\n'
@@ -86,6 +86,22 @@ def test_state_directories_are_private_and_never_links(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     made.link_dir.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError):
+        config.make_state(made)
+
+
+def test_state_directories_that_are_right_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = config.AgentConfig("a", ("c", 1), state_dir=tmp_path / "state", link_user="")
+    config.make_state(made)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(files, "open_directory", refuse)
+    config.make_state(made)
+    made.link_dir.chmod(0o755)
+    with pytest.raises(PermissionError):
         config.make_state(made)
 
 

@@ -289,6 +289,17 @@ def test_an_order_reverted_while_it_is_being_armed_is_refused_and_taken_away(wor
     world.assert_clean()
 
 
+def test_an_order_that_takes_for_ever_to_arm_is_no_reason_to_kill_the_guardian(world: World) -> None:
+    world.engine.arm(1, world.order(1))
+    assert world.engine.deadline_ns() == world.now + 60_000 * MS
+    world.host.clock.advance(ms=60_000)
+    world.engine.tick()
+    assert world.engine.deadline_ns() == 0
+    world.settle()
+    assert "armed and never injected" in world.answers[0].resolution.refusals[0]
+    world.assert_clean()
+
+
 # ---- the stream ----
 
 

@@ -181,9 +181,9 @@ class Engine:
         return min(found, default=None)
 
     def deadline_ns(self) -> int:
-        """When the next fault must have begun to end; 0 when none is open."""
-        open_ = [life.lease.expires_ns for life in self._lives.values() if life.phase in LEASED]
-        return min(open_, default=0)
+        """When the next lease ends; 0 when none is open. What has begun to end has none."""
+        leased = (life.due_ns() for life in self._lives.values() if life.phase in LEASED)
+        return min((due for due in leased if due is not None), default=0)
 
     @property
     def clean(self) -> bool:
