@@ -8,7 +8,6 @@ import os
 import pwd
 import re
 import stat
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,18 +148,7 @@ def make_state(config: AgentConfig) -> None:
         (config.link_dir, 0o700, owner),
     ):
         if not _is_right(path, mode, theirs):  # a sandboxed guardian may not open what is the link user's
-            if not _is_so(path, mode, theirs):
             os.close(files.open_directory(path, mode=mode, owner=theirs))
-
-
-def _is_so(path: Path, mode: int, owner: tuple[int, int] | None) -> bool:
-    """Whether nothing is to be done: a guardian without CAP_CHOWN may not even open the link's directory."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return False
-    owned = owner is None or (found.st_uid, found.st_gid) == owner
-    return stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == mode and owned
 
 
 def _is_right(path: Path, mode: int, owner: tuple[int, int] | None) -> bool:
