@@ -17,6 +17,8 @@ from support.scenes import Scene, order, plan_of
 STEP_S = 0.05
 STORM_S = 60.0  # so long things go wrong; then the world is kind
 CALM_S = 400.0  # ... and so long everything has to come to its end
+CALM_STEP_S = 1.0
+AFTER_S = 70.0  # longer than any lease
 SLACK_S = 0.001
 
 
@@ -141,7 +143,7 @@ class World:
         agent = self.random.choice(self.scene.targets)
         agent.never_reverts = True
         self.history.happened.add("revert stuck")
-        await asyncio.sleep(self.random.choice([1.0, 10.0]))
+        await asyncio.sleep(self.random.choice([1.0, 10.0, 50.0]))
         agent.mend()
 
     async def _full_disk(self) -> None:
@@ -162,14 +164,25 @@ class World:
             await self._boot()
         for name in self.scene.fleet.agents:
             await self.scene.fleet.connect(name)
-        await asyncio.sleep(CALM_S)
-        row = self.history.row = await self.scene.store.run(self.run_id)
+        row = self.history.row = await self._settled()
         self._check(row is not None and row.state == "ended", f"the run is over: {row}")
         assert row is not None
         self._check(row.reverted == "confirmed", f"every revert is proved: {row.verdict} {row.reason}")
         self._check(self.scene.clean(), "every host is clean")
         self._check(await self.scene.store.report(self.run_id) is not None, "there is a report")
         await self._check_log()
+
+    async def _settled(self) -> RunRow | None:
+        """The run as it is once it is settled, or after `CALM_S`; and a little later it must still be so."""
+        waited_s = 0.0
+        while waited_s < CALM_S:
+            row = await self.scene.store.run(self.run_id)
+            if row is not None and row.state == "ended" and row.reverted == "confirmed":
+                break
+            await asyncio.sleep(CALM_STEP_S)
+            waited_s += CALM_STEP_S
+        await asyncio.sleep(AFTER_S)
+        return await self.scene.store.run(self.run_id)
 
     async def _check_log(self) -> None:
         log = await self.scene.log(self.run_id)

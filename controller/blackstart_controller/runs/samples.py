@@ -97,7 +97,7 @@ class LiveSamples:
     def not_back(self, *, since_ns: int, settle_ns: int) -> frozenset[str]:
         """Services of which a probe was not ok for `settle_ns` without a break after `since_ns`.
 
-        A little longer than that, so that the measuring, which counts with error bars, sees the whole streak too.
+        A little longer than that: the measuring counts with error bars, and must see the whole streak too.
         """
         return frozenset(
             one.probe.service for one in self._watched.values() if not _back(one, since_ns, settle_ns)
@@ -115,10 +115,12 @@ def _add(watched: _Watched, sample: SamplePoint) -> None:
     if watched.newest_ns is None or sample.start_ns > watched.newest_ns:
         watched.newest_ns = sample.start_ns
     watched.recent.append(sample)
-    if sample.answer is Answer.UNKNOWN or (watched.last_ns is not None and sample.start_ns < watched.last_ns):
+    if sample.answer is Answer.UNKNOWN or (
+        watched.last_ns is not None and sample.start_ns < watched.last_ns - sample.error_ns
+    ):
         return
-    watched.last_ns = sample.start_ns
+    watched.last_ns = sample.start_ns - sample.error_ns
     if sample.answer is Answer.FAIL:
         watched.streak_ns = None
     elif watched.streak_ns is None:
-        watched.streak_ns = sample.start_ns
+        watched.streak_ns = sample.end_ns + sample.error_ns
