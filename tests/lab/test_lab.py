@@ -106,6 +106,12 @@ def test_files_are_placed_anywhere_and_filled_in(lab: LabState) -> None:
     assert sh(lab, "a", "cat /new/dir/x /etc/x.conf /usr/local/share/x") == f"x{lab.hosts['b'].address4}x"
 
 
+def test_the_lab_files_own_directory_is_seen_and_cannot_be_written(lab: LabState) -> None:
+    directory = str(Path(lab.file).parent)
+    assert Path(lab.file).name in sh(lab, "a", f"ls {directory}")
+    assert "Read-only" in api.run(lab.name, "a", ["touch", f"{directory}/x"]).stderr
+
+
 def test_wanted_latency_is_set_or_told(lab: LabState) -> None:
     told = api.status(lab.name).sites
     assert told["busan"].latency == "none"

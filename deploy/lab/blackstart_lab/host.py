@@ -193,9 +193,9 @@ def shown_paths(lab_directory: Path) -> tuple[Path, ...]:
         here.parents[1],
     ]
     found += [Path(entry).resolve() for entry in sys.path if entry and Path(entry).is_dir()]
-    wanted = sorted(
-        {path for path in found if str(path) not in _NEVER_SHOWN}, key=lambda path: len(path.parts)
-    )
+    found.append(lab_directory)
+    private = {*map(Path, _NEVER_SHOWN), Path.home()}
+    wanted = sorted(set(found) - private, key=lambda path: len(path.parts))
     kept: list[Path] = []
     for path in wanted:
         if not any(path.is_relative_to(other) for other in kept):
