@@ -136,6 +136,19 @@ def test_back_only_after_the_fault_came_back_and_is_timed_from_both() -> None:
     assert recovery.met is False
 
 
+def test_a_service_that_heals_with_the_fault_came_back_even_when_the_kernel_was_a_tick_early() -> None:
+    for back in (END - 0.05, END - 0.004, END, END + 0.02):
+        recovery = one(series(every([(100.05, back)])))
+        assert recovery.outcome is Outcome.CAME_BACK
+        assert recovery.reason == "it came back within error bars of the fault's end"
+
+
+def test_a_fault_that_began_to_end_long_before_it_was_proved_gone_is_no_failover() -> None:
+    frozen = replace(span(end=END + 3), ending_ns=ns(T0))
+    assert one(series(every([(100.05, END)])), spans=[frozen]).outcome is Outcome.CAME_BACK
+    assert one(series(every([(100.05, END)])), spans=[span(end=END + 3)]).outcome is Outcome.FAILED_OVER
+
+
 def test_never_back_is_censored_and_misses_its_objective() -> None:
     recovery = one(series(every([(100.05, 999)])), rto_s=100.0)
     assert recovery.outcome is Outcome.NOT_BACK

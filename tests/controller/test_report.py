@@ -213,6 +213,7 @@ def test_a_run_that_injected_nothing_still_has_a_report() -> None:
         "t0": None,
         "skew_ms": None,
         "skew_error_ms": None,
+        "completed_ms": None,
         "hosts": [],
         "faults": json_report.document(view)["injection"]["faults"],
     }

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from blackstart_controller.measure.model import FaultSpan, Outage
 from blackstart_controller.plan.model import HostOrder, Plan, Service
 
+KERNEL_TICK_NS = 10_000_000  # the longest tick of a Linux kernel (HZ=100)
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -77,8 +79,14 @@ def _t0(group: Sequence[FaultSpan]) -> Moment:
     return Moment(min(s.first_ns - s.error_ns for s in group), max(s.last_ns + s.error_ns for s in group))
 
 
+def _may_end_ns(span: FaultSpan) -> int:
+    """From when on the fault may have been over: the kernel ends a cut up to a tick before its lease."""
+    began = span.end_ns if span.ending_ns is None else span.ending_ns
+    return (span.last_ns if began is None else began) - KERNEL_TICK_NS
+
+
 def _end(group: Sequence[FaultSpan]) -> Moment | None:
-    known = [(s.end_ns - s.error_ns, s.end_ns + s.error_ns) for s in group if s.end_ns is not None]
+    known = [(_may_end_ns(s) - s.error_ns, s.end_ns + s.error_ns) for s in group if s.end_ns is not None]
     if len(known) < len(group):
         return None
     return Moment(min(lo for lo, _ in known), max(hi for _, hi in known))

@@ -60,7 +60,10 @@ class ProbeSeries:
 
 @dataclass(frozen=True, slots=True)
 class FaultSpan:
-    """One order's fault on one host. `end` is None while it is not known to have ended."""
+    """One order's fault on one host. `end_ns` is None while it is not known to have ended.
+
+    It was in effect until `ending_ns` (None: until `end_ns`) for certain, and was seen to be gone at `end_ns`.
+    """
 
     order_id: str
     host: str
@@ -69,6 +72,7 @@ class FaultSpan:
     last_ns: int  # last action confirmed
     end_ns: int | None
     error_ns: int
+    ending_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

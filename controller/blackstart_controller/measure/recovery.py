@@ -134,8 +134,8 @@ def _back(scene: Scene, service: Service, wave: Wave, outage: Outage) -> Judged:
     first_end = min(known, key=lambda moment: moment.low_ns)
     unclear = outage.last_bad_ns < first_end.high_ns and (outage.first_ok_ns or 0) > first_end.low_ns
     note = "it came back within error bars of the fault's end" if unclear else ""
-    if back_ns <= (first_end.low_ns + first_end.high_ns) // 2:
-        return Judged(Outcome.FAILED_OVER, recovery, reason=note)
+    if outage.first_ok_ns is not None and outage.first_ok_ns <= first_end.low_ns:
+        return Judged(Outcome.FAILED_OVER, recovery)  # only what certainly was back while the fault held
     reference = max((m for m in known if m.low_ns <= back_ns), key=lambda m: m.low_ns, default=first_end)
     return Judged(Outcome.CAME_BACK, recovery, since(reference, outage), reason=note)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from blackstart_controller.measure.faults import waves
 from blackstart_controller.measure.model import Answer, FaultSpan, Outage, ProbeSeries, Recovery
@@ -44,7 +45,7 @@ class Finished:
 def build(run: Finished) -> ReportView:
     """The view of a finished run, whatever its end."""
     plan = run.plan
-    skew_ms, skew_error_ms = _skew(run)
+    skew = _skew(run)
     return ReportView(
         run_id=run.run_id,
         experiment=plan.experiment,
@@ -57,8 +58,9 @@ def build(run: Finished) -> ReportView:
         verdict=run.verdict,
         reverted=run.reverted,
         t0_iso=run.t0_iso,
-        skew_ms=skew_ms,
-        skew_error_ms=skew_error_ms,
+        skew_ms=skew.ms,
+        skew_error_ms=skew.error_ms,
+        completed_ms=skew.completed_ms,
         from_s=-plan.baseline_s,
         until_s=max(1.0, (run.watched_until_ns - run.t0_ns) / NS_PER_S),
         hosts=tuple(_host(run, order) for order in plan.orders),
@@ -68,13 +70,21 @@ def build(run: Finished) -> ReportView:
     )
 
 
-def _skew(run: Finished) -> tuple[float | None, float | None]:
+class Skew(NamedTuple):
+    ms: float | None
+    error_ms: float | None
+    completed_ms: float | None
+
+
+def _skew(run: Finished) -> Skew:
+    """How far apart the hosts of the first wave began, and how long the whole of it took, milliseconds."""
     found = waves(run.plan, run.spans)
     if not found:
-        return None, None
-    lasts = [span.last_ns for span in found[0].spans]
+        return Skew(None, None, None)
+    firsts = [span.first_ns for span in found[0].spans]
+    completed = max(span.last_ns for span in found[0].spans) - min(firsts)
     errors = sorted(span.error_ns for span in found[0].spans)
-    return (max(lasts) - min(lasts)) / NS_PER_MS, sum(errors[-2:]) / NS_PER_MS
+    return Skew((max(firsts) - min(firsts)) / NS_PER_MS, sum(errors[-2:]) / NS_PER_MS, completed / NS_PER_MS)
 
 
 def _host(run: Finished, order: HostOrder) -> HostSpan:

@@ -25,6 +25,7 @@ def document(view: ReportView) -> dict[str, Any]:
             "skew_ms": _rounded(view.skew_ms),
             "hosts": sorted({span.host for span in view.hosts if span.last_s is not None}),
             "skew_error_ms": _rounded(view.skew_error_ms),
+            "completed_ms": _rounded(view.completed_ms),
             "faults": [_host(span) for span in view.hosts],
         },
         "services": [_service(service) for service in view.services],

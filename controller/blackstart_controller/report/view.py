@@ -84,8 +84,9 @@ class ReportView:
     verdict: Verdict
     reverted: bool
     t0_iso: str | None  # None: nothing was injected
-    skew_ms: float | None  # between the first and the last host of the first wave
+    skew_ms: float | None  # between the first and the last host's first action in the first wave
     skew_error_ms: float | None
+    completed_ms: float | None  # from the first action to the last one that was confirmed
     from_s: float  # the timeline's left end: where the baseline begins
     until_s: float  # its right end: the end of the watch
     hosts: tuple[HostSpan, ...]

@@ -18,7 +18,9 @@ def _span(ctx: RunContext, facts: OrderFacts) -> FaultSpan | None:
     if first is None or last is None:
         return None
     end = ctx.controller_ns(facts.host, facts.end)
-    errors = [error for _ns, error in (first, last, end or last)]
+    # A guardian that died said nothing when its faults began to end: they may have, at any moment since.
+    ending = ctx.controller_ns(facts.host, facts.ending) or last
+    errors = [error for _ns, error in (first, last, ending, end or last)]
     return FaultSpan(
         order_id=facts.order.id,
         host=facts.host,
@@ -27,4 +29,5 @@ def _span(ctx: RunContext, facts: OrderFacts) -> FaultSpan | None:
         last_ns=last[0],
         end_ns=None if end is None else end[0],
         error_ns=max(errors),
+        ending_ns=ending[0],
     )

@@ -44,7 +44,8 @@ class OrderFacts:
     fire_at_ns: int | None = None  # controller's clock
     first: HostMoment | None = None
     last: HostMoment | None = None
-    end: HostMoment | None = None
+    ending: HostMoment | None = None  # the revert began
+    end: HostMoment | None = None  # and was proved
     failed: str = ""  # why it did not take effect
     not_proved: str = ""
     revert_failed: str = ""
@@ -82,6 +83,8 @@ def reduce(facts: OrderFacts, event: agent_pb2.HostEvent) -> OrderFacts:
             return replace(facts, not_proved=event.detail or "no reason given")
         case agent_pb2.EVENT_KIND_REVERT_FAILED:
             return replace(facts, revert_failed=event.detail or "no reason given")
+        case agent_pb2.EVENT_KIND_REVERTING:
+            return replace(facts, ending=facts.ending or HostMoment(event.boot_id, event.mono_ns))
         case agent_pb2.EVENT_KIND_REVERTED | agent_pb2.EVENT_KIND_DISARMED:
             return replace(facts, end=HostMoment(event.boot_id, event.mono_ns), revert_failed="")
         case _:
