@@ -12,8 +12,6 @@ from blackstart_agent.faults.base import Hit, Json, Prepared, Surroundings, Undo
 from blackstart_agent.faults.undo import flag, of_this_boot, process_rows, processes, text, texts
 from blackstart_agent.host.ports import SIGCONT, Host, Process
 
-DEATH_TIMEOUT_S = 5.0
-KILLS = 2  # a supervisor may be faster than the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +73,7 @@ class HostBlackout:
         if flag(undo, "frozen"):
             select.stop_all(host, _selectors(undo), select.Untouchable.of(undo))
             return
-        alive = texts(undo, "units")
-        for _ in range(KILLS):
-            if alive:
-                host.units.hold(alive, kill=True)
-                alive = tuple(host.units.settle(alive, timeout_s=DEATH_TIMEOUT_S))
+        unit.kill(host, texts(undo, "units"))
 
     @classmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:

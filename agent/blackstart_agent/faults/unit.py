@@ -15,7 +15,8 @@ from blackstart_agent.host.ports import Host
 
 MAX_OFFERED = 8  # a real host has a hundred units
 STOP_TIMEOUT_S = 10.0
-KILL_TIMEOUT_S = 5.0
+KILLS = 10
+DEATH_TIMEOUT_S = 0.3  # then it was started once more, and is killed again
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,9 @@ class UnitStop:
 
     @classmethod
     def finish(cls, host: Host, undo: Undo) -> None:
-        slow = host.units.settle(texts(undo, "units"), timeout_s=STOP_TIMEOUT_S)
-        if slow:
-            host.units.hold(slow, kill=True)
-            host.units.settle(slow, timeout_s=KILL_TIMEOUT_S)
+        names = texts(undo, "units")
+        host.units.settle(names, timeout_s=STOP_TIMEOUT_S)
+        kill(host, tuple(_standing(host, names)))
 
     @classmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
@@ -74,10 +74,29 @@ class UnitStop:
 
 def not_down(host: Host, names: Sequence[str]) -> list[str]:
     """Why these units do not count as down."""
+    return [why for reasons in _standing(host, names).values() for why in reasons]
+
+
+def kill(host: Host, names: Sequence[str]) -> None:
+    """The units are killed and held down, even when their supervisor was quicker than we were once or twice."""
+    for _ in range(KILLS):
+        if not names:
+            return
+        host.units.hold(names, kill=True)
+        host.units.settle(names, timeout_s=DEATH_TIMEOUT_S)
+        names = tuple(_standing(host, names))
+
+
+def _standing(host: Host, names: Sequence[str]) -> dict[str, list[str]]:
+    """The units that are not down, each with its reasons."""
     seen = {unit.name: unit for unit in host.units.list()}
-    loose = [f"unit {name} is not held down" for name in names if name in seen and not seen[name].held]
-    alive = [f"unit {name} still has a process" for name in names if host.units.processes(name)]
-    return [*loose, *alive]
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if name in seen and not seen[name].held:
+            found.setdefault(name, []).append(f"unit {name} is not held down")
+        if host.units.processes(name):
+            found.setdefault(name, []).append(f"unit {name} still has a process")
+    return found
 
 
 def release(host: Host, undo: Undo) -> None:

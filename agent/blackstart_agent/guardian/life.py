@@ -32,6 +32,7 @@ class Phase(enum.Enum):
 LEASED = (Phase.ARMING, Phase.ARMED, Phase.SCHEDULED, Phase.FINISHING, Phase.INJECTED)
 IN_EFFECT = (Phase.FINISHING, Phase.INJECTED)
 STATES: Mapping[Phase, pb.FaultState.ValueType] = {
+    Phase.ARMING: pb.FAULT_STATE_ARMED,  # it may be on the host already
     Phase.ARMED: pb.FAULT_STATE_ARMED,
     Phase.SCHEDULED: pb.FAULT_STATE_ARMED,
     Phase.FINISHING: pb.FAULT_STATE_INJECTED,
