@@ -26,7 +26,10 @@ setup: .venv/ready .venv/debian
 
 # Stamped only when every program is there: without root it says what to install and goes on; tests that need it skip and say why.
 .venv/debian: deploy/setup/packages.sh deploy/setup/packages.txt | .venv/ready
-	@deploy/setup/packages.sh && touch $@ || true
+	@deploy/setup/packages.sh deploy/setup/packages.txt && touch $@ || true
+
+.venv/debian-test: deploy/setup/packages.sh deploy/setup/packages.txt deploy/setup/packages-test.txt | .venv/ready
+	@deploy/setup/packages.sh deploy/setup/packages.txt deploy/setup/packages-test.txt && touch $@ || true
 
 check: .venv/ready
 	$(BIN)/ruff check .
@@ -36,10 +39,10 @@ check: .venv/ready
 	$(BIN)/lint-imports
 	deploy/setup/drift.sh $(BIN)
 
-test: setup
+test: setup .venv/debian-test
 	$(BIN)/pytest -m 'not deep'
 
-test-deep: setup
+test-deep: setup .venv/debian-test
 	$(BIN)/pytest -m deep --timeout 1800
 
 demo: setup

@@ -1,7 +1,7 @@
 """Every error that the controller or the command line shows to a person.
 
-The class says who must act and fixes the exit code and the HTTP status; the text says what, which one, the limit
-or cause, and the next step.
+The class says who must act and fixes the exit code and the HTTP status; the text says what, which one, the
+limit or cause, and the next step.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Every program of packages.txt is there. Installs what is missing when it may (root and apt-get), without starting any service;
+# packages.sh LIST...: every program of the lists is there. Installs what is missing when it may (root and apt-get), without starting any service;
 # otherwise prints the one command that does it, and fails.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
-list=$(dirname "$0")/packages.txt
+lists=("$@")
 policy=/usr/sbin/policy-rc.d
 
 missing() {
   while read -r program package; do
     case $program in '' | '#'*) continue ;; esac
     command -v "$program" >/dev/null || echo "$package"
-  done <"$list" | sort -u
+  done < <(cat "${lists[@]}") | sort -u
 }
 
 mapfile -t wanted < <(missing)

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
-from bench.control import serve_commands, server_credentials
-
 from blackstart_proto.v1 import agent_pb2, agent_pb2_grpc, faults_pb2
+
+from bench.control import serve_commands, server_credentials
 
 
 class Bare(agent_pb2_grpc.FleetServicer):
@@ -22,7 +22,7 @@ class Bare(agent_pb2_grpc.FleetServicer):
         self.streams: dict[str, grpc.aio.ServicerContext[agent_pb2.FromAgent, agent_pb2.ToAgent]] = {}
         self.waiting: dict[str, asyncio.Event] = {}
 
-    async def Connect(self, requests: AsyncIterator[agent_pb2.FromAgent], context) -> None:  # type: ignore[no-untyped-def,override]  # noqa: N802, ANN001
+    async def Connect(self, requests: AsyncIterator[agent_pb2.FromAgent], context) -> None:  # type: ignore[no-untyped-def,override]
         name = ""
         async for message in requests:
             kind = message.WhichOneof("body")

@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 
 import grpc
-
 from blackstart_proto.v1 import agent_pb2, agent_pb2_grpc, faults_pb2
 
 OPTIONS = [

@@ -78,9 +78,7 @@ class Fleet:
         connected = f"test $({BLACKSTART} host list | grep -c 'connected  0') = 2"
         self.ctl.until(f"systemctl is-active -q blackstart-controller && {connected}")
         self.ctl.run(f"{BLACKSTART} halt --all --reason 'the next test begins'")
-        self.ctl.until(
-            f"! {BLACKSTART} run list | grep -E ' (planned|arming|baseline|injecting|holding|reverting|settling|halting) '"
-        )
+        self.ctl.until(f"! {BLACKSTART} run list | tail -n +2 | grep -v ' ended '")
         self.ctl.write("/root/held.yaml", HELD.replace("FOR", hold))
         run_id = self.ctl.run(f"{BLACKSTART} run /root/held.yaml").split()[-1]
         self.db.until("! systemctl is-active -q ticker && nft list tables | grep -q blackstart", within_s=30)

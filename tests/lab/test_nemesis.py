@@ -199,6 +199,8 @@ def test_an_interrupted_command_line_halts_the_run_and_waits_for_the_proof(made:
 @pytest.mark.deep
 @pytest.mark.timeout(600)
 def test_twenty_interrupts_at_random_moments_leave_every_host_clean(made: Lab) -> None:
-    codes = [interrupt_at(made, random.uniform(0.5 + 0.3 * number, 0.8 + 0.3 * number)) for number in range(20)]
+    codes = [
+        interrupt_at(made, random.uniform(0.5 + 0.3 * number, 0.8 + 0.3 * number)) for number in range(20)
+    ]
     print(f"Ctrl-C: exit codes {codes}")
     assert set(codes) <= {130}, codes

@@ -86,7 +86,10 @@ def ours(report: dict[str, Any]) -> Seen:
     """The longest outage in the report, as an interval of its length."""
     bands = report["services"][0]["observers"][0]["outages"]
     assert bands, report["services"]
-    lengths = [Seen(band["end_low_s"] - band["start_high_s"], band["end_high_s"] - band["start_low_s"]) for band in bands]
+    lengths = [
+        Seen(band["end_low_s"] - band["start_high_s"], band["end_high_s"] - band["start_low_s"])
+        for band in bands
+    ]
     return max(lengths, key=lambda length: length.high)
 
 
@@ -100,7 +103,9 @@ def check(shop: Lab, step: str, hold_s: float) -> None:
     # Each says where the true length lies; two truthful ones overlap.
     assert report.low <= witness.high, "the report claims more than the witness saw"
     assert report.high >= witness.low, "the report admits less than the witness saw"
-    assert report.high - report.low <= 0.2 + 2 * 1.0, "error bars wider than one time-out on each side say nothing"
+    assert report.high - report.low <= 0.2 + 2 * 1.0, (
+        "error bars wider than one time-out on each side say nothing"
+    )
 
 
 @pytest.mark.lab

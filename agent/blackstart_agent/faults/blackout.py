@@ -13,7 +13,6 @@ from blackstart_agent.faults.undo import flag, of_this_boot, process_rows, proce
 from blackstart_agent.host.ports import SIGCONT, Host, Process
 
 
-
 @dataclass(frozen=True, slots=True)
 class HostBlackout:
     """All network is cut, in and out; every running unit but protected ones is killed (or frozen) and held.
@@ -65,7 +64,7 @@ class HostBlackout:
 
     @classmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
-        """The network goes first, in one transaction, so that nobody outside sees connections being closed."""
+        """The network goes first, so that nobody outside sees connections being closed."""
         gate.open_(host, undo, deadline_ns)
 
     @classmethod

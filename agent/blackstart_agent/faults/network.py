@@ -126,7 +126,7 @@ def _network(peer: str) -> cut.Network:
 
 
 def _own(host: Host, networks: Sequence[cut.Network]) -> list[str]:
-    """Peers that are this host. A wider network that covers it is fine: what a host says to itself never leaves it."""
+    """Peers that are this host. A wider network may cover it: what a host says to itself never leaves it."""
     own = {cut.address(address) for address in host.network.addresses()}
     return [
         f"network.partition: peer {net} is this host itself; name its peers, or use host.blackout"

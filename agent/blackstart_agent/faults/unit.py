@@ -78,7 +78,7 @@ def not_down(host: Host, names: Sequence[str]) -> list[str]:
 
 
 def kill(host: Host, names: Sequence[str]) -> None:
-    """The units are killed and held down, even when their supervisor was quicker than we were once or twice."""
+    """The units are killed and held down, even when their supervisor is quicker than we once or twice."""
     for _ in range(KILLS):
         if not names:
             return

@@ -93,6 +93,7 @@ class Guardian:
     # ---- one turn of the loop ----
 
     def _turn(self) -> None:
+        self._beat(time.monotonic_ns())  # before anything is fired: the sentry must know its deadline
         self._engine.run_posted()
         self._engine.tick()
         now = time.monotonic_ns()

@@ -62,7 +62,7 @@ class ProbeSeries:
 class FaultSpan:
     """One order's fault on one host. `end_ns` is None while it is not known to have ended.
 
-    It was in effect until `ending_ns` (None: until `end_ns`) for certain, and was seen to be gone at `end_ns`.
+    It was in effect until `ending_ns` (None: `end_ns`) for certain, and was seen to be gone at `end_ns`.
     """
 
     order_id: str
