@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from blackstart_controller.cli.view import Clock, Event, sentence
+from blackstart_controller.cli.view import QUIET, Clock, Event, sentence
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -32,8 +32,9 @@ class LiveView:
         self._live.stop()
 
     def show(self, event: Event) -> None:
-        text = sentence(event)
-        self._console.print(Text(f"{self._clock.mark(event)} {text}", overflow="fold"))
+        mark, text = self._clock.mark(event), sentence(event)
+        if event.get("type") not in QUIET:
+            self._console.print(Text(f"{mark} {text}", overflow="fold"))
         self._last, self._since_s = text, time.monotonic()
         if event.get("host"):
             self._hosts[str(event["host"])] = str(event.get("type", ""))

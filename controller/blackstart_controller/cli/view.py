@@ -57,6 +57,10 @@ PHASES = {
 }
 
 
+# In the log and in the report, but no news to somebody who watches: what follows from them is shown.
+QUIET = frozenset({"resolved", "arming", "armed", "armed_all", "injecting", "proved"})
+
+
 def sentence(event: Event) -> str:
     """One line for a person: what happened, on which host, with what detail."""
     data = event.get("data") or {}
@@ -68,8 +72,6 @@ def sentence(event: Event) -> str:
             text = f"T0 is at {data.get('at', '')}"
         case "refused":
             text = f"refuses: {'; '.join(data.get('reasons', ()))}"
-        case "resolved":
-            text = "would hit " + ", ".join(str(hit.get("target", "")) for hit in data.get("hits", ()))
         case "service_up" | "service_down":
             return f"service {data.get('service')} is {kind.removeprefix('service_')}"
         case "verdict":
@@ -96,7 +98,9 @@ class PlainView:
         return None
 
     def show(self, event: Event) -> None:
-        progress(f"{self._clock.mark(event)} {sentence(event)}")
+        mark = self._clock.mark(event)
+        if event.get("type") not in QUIET:
+            progress(f"{mark} {sentence(event)}")
 
     def tell(self, text: str) -> None:
         progress(f"        {text}")
