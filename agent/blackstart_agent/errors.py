@@ -1,4 +1,7 @@
-"""Every error that an agent shows to a person. The class says who must act; the text says what, which, the limit, the next step."""
+"""Every error that an agent shows to a person.
+
+The class says who must act; the text says what, which, the limit or cause, and the next step.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class Refused(AgentError):
 
 
 class HostError(AgentError):
-    """The operating system did not do what was asked. Whether it half happened is unknown: revert, never retry."""
+    """The operating system did not do what was asked.
+
+    Whether it half happened is unknown: revert, never retry.
+    """
 
 
 class Unsupported(AgentError):

@@ -1,4 +1,4 @@
-"""Whatever dies or freezes at whatever moment, every host is clean afterwards, and the run ends truthfully."""
+"""Whatever dies or freezes at whatever moment, every host is clean after it and the run ends truthfully."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ services:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What a nemesis did: how to mend what only a human would mend, and which pids stay stopped until then."""
+    """What a nemesis did: how to mend what only a human would, and which pids stay stopped until then."""
 
     mend: Callable[[], None] = lambda: None
     stopped: Sequence[int] = ()

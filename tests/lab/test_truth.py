@@ -24,7 +24,7 @@ hosts:
     site: near
     units:
       redis:
-        command: [redis-server, --bind, "{{ host.address }}", --protected-mode, "no", --save, "", --dir, /var/lib]
+        command: [redis-server, --bind, "{{ host.address }}", --protected-mode, "no", --save, ""]
         ready: {tcp: 6379}
   watch: {site: far, labels: {role: observer}}
   witness: {site: far, agent: false}

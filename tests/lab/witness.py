@@ -1,7 +1,7 @@
 """The second witness: an independent client with its own loop and its own clock. It imports none of our code.
 
-`python witness.py HOST PORT PERIOD_S SECONDS` asks a Redis for PONG over a new connection every PERIOD_S, open loop,
-on CLOCK_MONOTONIC_RAW, and prints one JSON object with the longest gap that it saw:
+`python witness.py HOST PORT PERIOD_S SECONDS` asks a Redis for PONG over a new connection each PERIOD_S, open
+loop, on CLOCK_MONOTONIC_RAW, and prints one JSON object with the longest gap that it saw:
 
 * `low`  from the first to the last question of the gap that was asked in vain: it lasted at least so long
 * `high` from the last good question before to the first good answer after: it lasted at most so long
@@ -14,6 +14,7 @@ import selectors
 import socket
 import sys
 import time
+from itertools import pairwise
 
 GIVE_UP_S = 1.0
 
@@ -80,7 +81,7 @@ def watch(address: tuple[str, int], period: float, seconds: float) -> list[tuple
 
 def longest_gap(answers: list[tuple[float, float, bool]]) -> dict[str, float]:
     good = [index for index, answer in enumerate(answers) if answer[2]]
-    gaps = [(before, after) for before, after in zip(good, good[1:], strict=False) if after > before + 1]
+    gaps = [(before, after) for before, after in pairwise(good) if after > before + 1]
     if not gaps:
         return {"low": 0.0, "high": 0.0}
     low, high = 0.0, 0.0

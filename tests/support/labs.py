@@ -1,4 +1,4 @@
-"""A lab with a controller, driven as an operator drives it, and looked at from outside with none of its own eyes."""
+"""A lab with a controller, driven as an operator drives it, and looked at from outside with other eyes."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Lab:
 
     def processes(self, host: str) -> Mapping[int, str]:
         """Outside pid -> command line of everything in the host's pid namespace."""
-        home = os.stat(f"/proc/{self.state.hosts[host].pid}/ns/pid").st_ino
+        home = Path(f"/proc/{self.state.hosts[host].pid}/ns/pid").stat().st_ino
         found: dict[int, str] = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    if os.stat(f"/proc/{entry.name}/ns/pid").st_ino == home:
+                    if (entry / "ns/pid").stat().st_ino == home:
                         words = (entry / "cmdline").read_bytes().split(b"\0")
                         found[int(entry.name)] = b" ".join(words).decode(errors="replace").strip()
                 except OSError:
