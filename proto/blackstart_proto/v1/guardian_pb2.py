@@ -23,10 +23,9 @@ _sym_db = _symbol_database.Default()
 
 
 from blackstart_proto.v1 import agent_pb2 as blackstart__proto_dot_v1_dot_agent__pb2
-from blackstart_proto.v1 import faults_pb2 as blackstart__proto_dot_v1_dot_faults__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"blackstart_proto/v1/guardian.proto\x12\x13\x62lackstart_proto.v1\x1a\x1f\x62lackstart_proto/v1/agent.proto\x1a blackstart_proto/v1/faults.proto\"\xcd\x03\n\nToGuardian\x12\x32\n\x06stream\x18\x01 \x01(\x0b\x32 .blackstart_proto.v1.StreamStateH\x00\x12/\n\x07resolve\x18\x02 \x01(\x0b\x32\x1c.blackstart_proto.v1.ResolveH\x00\x12\'\n\x03\x61rm\x18\x03 \x01(\x0b\x32\x18.blackstart_proto.v1.ArmH\x00\x12-\n\x06inject\x18\x04 \x01(\x0b\x32\x1b.blackstart_proto.v1.InjectH\x00\x12\x30\n\x05renew\x18\x05 \x01(\x0b\x32\x1f.blackstart_proto.v1.RenewLeaseH\x00\x12-\n\x06revert\x18\x06 \x01(\x0b\x32\x1b.blackstart_proto.v1.RevertH\x00\x12\x34\n\nrevert_all\x18\x07 \x01(\x0b\x32\x1e.blackstart_proto.v1.RevertAllH\x00\x12\'\n\x03\x61\x63k\x18\x08 \x01(\x0b\x32\x18.blackstart_proto.v1.AckH\x00\x12:\n\rreport_faults\x18\t \x01(\x0b\x32!.blackstart_proto.v1.ReportFaultsH\x00\x42\x06\n\x04\x62ody\"\xdb\x01\n\x0c\x46romGuardian\x12+\n\x05\x61\x62out\x18\x01 \x01(\x0b\x32\x1a.blackstart_proto.v1.AboutH\x00\x12-\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x1b.blackstart_proto.v1.AnswerH\x00\x12/\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1e.blackstart_proto.v1.HostEventH\x00\x12\x36\n\x0bopen_faults\x18\x04 \x01(\x0b\x32\x1f.blackstart_proto.v1.OpenFaultsH\x00\x42\x06\n\x04\x62ody\" \n\x0bStreamState\x12\x11\n\tconnected\x18\x01 \x01(\x08\"\xe9\x01\n\x05\x41\x62out\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x61ult_kinds\x18\x02 \x03(\t\x12@\n\x0bunsupported\x18\x03 \x03(\x0b\x32+.blackstart_proto.v1.About.UnsupportedEntry\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\x12-\n\x04open\x18\x05 \x01(\x0b\x32\x1f.blackstart_proto.v1.OpenFaults\x1a\x32\n\x10UnsupportedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"blackstart_proto/v1/guardian.proto\x12\x13\x62lackstart_proto.v1\x1a\x1f\x62lackstart_proto/v1/agent.proto\"\xcd\x03\n\nToGuardian\x12\x32\n\x06stream\x18\x01 \x01(\x0b\x32 .blackstart_proto.v1.StreamStateH\x00\x12/\n\x07resolve\x18\x02 \x01(\x0b\x32\x1c.blackstart_proto.v1.ResolveH\x00\x12\'\n\x03\x61rm\x18\x03 \x01(\x0b\x32\x18.blackstart_proto.v1.ArmH\x00\x12-\n\x06inject\x18\x04 \x01(\x0b\x32\x1b.blackstart_proto.v1.InjectH\x00\x12\x30\n\x05renew\x18\x05 \x01(\x0b\x32\x1f.blackstart_proto.v1.RenewLeaseH\x00\x12-\n\x06revert\x18\x06 \x01(\x0b\x32\x1b.blackstart_proto.v1.RevertH\x00\x12\x34\n\nrevert_all\x18\x07 \x01(\x0b\x32\x1e.blackstart_proto.v1.RevertAllH\x00\x12\'\n\x03\x61\x63k\x18\x08 \x01(\x0b\x32\x18.blackstart_proto.v1.AckH\x00\x12:\n\rreport_faults\x18\t \x01(\x0b\x32!.blackstart_proto.v1.ReportFaultsH\x00\x42\x06\n\x04\x62ody\"\xdb\x01\n\x0c\x46romGuardian\x12+\n\x05\x61\x62out\x18\x01 \x01(\x0b\x32\x1a.blackstart_proto.v1.AboutH\x00\x12-\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x1b.blackstart_proto.v1.AnswerH\x00\x12/\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1e.blackstart_proto.v1.HostEventH\x00\x12\x36\n\x0bopen_faults\x18\x04 \x01(\x0b\x32\x1f.blackstart_proto.v1.OpenFaultsH\x00\x42\x06\n\x04\x62ody\" \n\x0bStreamState\x12\x11\n\tconnected\x18\x01 \x01(\x08\"\xe9\x01\n\x05\x41\x62out\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x61ult_kinds\x18\x02 \x03(\t\x12@\n\x0bunsupported\x18\x03 \x03(\x0b\x32+.blackstart_proto.v1.About.UnsupportedEntry\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\x12-\n\x04open\x18\x05 \x01(\x0b\x32\x1f.blackstart_proto.v1.OpenFaults\x1a\x32\n\x10UnsupportedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +34,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ABOUT_UNSUPPORTEDENTRY']._loaded_options = None
   _globals['_ABOUT_UNSUPPORTEDENTRY']._serialized_options = b'8\001'
-  _globals['_TOGUARDIAN']._serialized_start=127
-  _globals['_TOGUARDIAN']._serialized_end=588
-  _globals['_FROMGUARDIAN']._serialized_start=591
-  _globals['_FROMGUARDIAN']._serialized_end=810
-  _globals['_STREAMSTATE']._serialized_start=812
-  _globals['_STREAMSTATE']._serialized_end=844
-  _globals['_ABOUT']._serialized_start=847
-  _globals['_ABOUT']._serialized_end=1080
-  _globals['_ABOUT_UNSUPPORTEDENTRY']._serialized_start=1030
-  _globals['_ABOUT_UNSUPPORTEDENTRY']._serialized_end=1080
+  _globals['_TOGUARDIAN']._serialized_start=93
+  _globals['_TOGUARDIAN']._serialized_end=554
+  _globals['_FROMGUARDIAN']._serialized_start=557
+  _globals['_FROMGUARDIAN']._serialized_end=776
+  _globals['_STREAMSTATE']._serialized_start=778
+  _globals['_STREAMSTATE']._serialized_end=810
+  _globals['_ABOUT']._serialized_start=813
+  _globals['_ABOUT']._serialized_end=1046
+  _globals['_ABOUT_UNSUPPORTEDENTRY']._serialized_start=996
+  _globals['_ABOUT_UNSUPPORTEDENTRY']._serialized_end=1046
 # @@protoc_insertion_point(module_scope)
