@@ -15,6 +15,7 @@ import pytest
 import trustme
 from agent.probe_servers import free_port, redis, running, saying, serving, silent, until
 from blackstart_agent.probes.base import CannotLook, Down, Surroundings, build
+from blackstart_agent.probes.net import Candidates, Target
 from blackstart_agent.probes.sample import answer_of, outcome_of
 from blackstart_proto.v1 import agent_pb2 as pb
 
@@ -258,3 +259,18 @@ def test_trouble_of_this_host_is_never_an_outage() -> None:
 def test_a_kind_from_the_future_is_refused_by_name() -> None:
     with pytest.raises(CannotLook, match="this agent knows http, tcp, redis, nats, command"):
         build(pb.Probe(id="x"), Surroundings())
+
+
+async def test_the_address_that_answered_last_is_asked_first_the_next_time() -> None:
+    asked: list[str] = []
+    candidates = Candidates(timeout_ms=2000)
+    candidates.set([Target("127.0.0.1", 1, "dead"), Target("127.0.0.1", 2, "alive")])
+
+    async def attempt(target: Target) -> str:
+        asked.append(target.name)
+        if target.name == "dead":
+            raise Down("dead")
+        return target.name
+
+    assert [await candidates.first(attempt) for _ in range(2)] == ["alive", "alive"]
+    assert asked == ["dead", "alive", "alive"]

@@ -415,7 +415,7 @@ FINE = recovered(Outcome.FAILED_OVER, met=True)
         (
             [FINE],
             0,
-            "The hypothesis held: 1 of 1 objectives met, 1 of 1 services had an outage and came back.",
+            "The hypothesis held: 1 of 1 objectives met; 1 failed over while the fault held.",
         ),
         ([FINE, recovered(Outcome.CAME_BACK, met=False)], 1, "s missed its objective"),
         ([FINE, recovered(Outcome.NOT_BACK, met=None, rto_s=None)], 1, "s is not back"),

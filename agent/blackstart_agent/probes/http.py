@@ -10,7 +10,7 @@ from blackstart_proto.v1 import agent_pb2
 
 from blackstart_agent.probes.base import CannotLook, Down, Surroundings
 from blackstart_agent.probes.connection import Connection
-from blackstart_agent.probes.net import Target, connection, race, resolve
+from blackstart_agent.probes.net import Candidates, Target, connection, resolve
 
 LIMIT_BYTES = 65_536  # of the body; what is longer is not read
 HEAD_LIMIT_BYTES = 16_384
@@ -33,15 +33,14 @@ class HttpLook:
         self._url = checked_url(probe.http.url)
         self._expect_status = frozenset(probe.http.expect_status) or frozenset(range(200, 400))
         self._expect_body = probe.http.expect_body.encode()
-        self._stagger_s = probe.timeout_ms / 4000
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
-        self._targets: tuple[Target, ...] = ()
+        self._candidates = Candidates(probe.timeout_ms)
 
     async def prepare(self) -> None:
-        self._targets = await resolve(self._url.hostname or "", port_of(self._url))
+        self._candidates.set(await resolve(self._url.hostname or "", port_of(self._url)))
 
     async def look(self) -> None:
-        await race(self._targets, self._ask, stagger_s=self._stagger_s)
+        await self._candidates.first(self._ask)
 
     async def _ask(self, target: Target) -> None:
         async with connection(target, self._tls, self._url.hostname or "") as link:

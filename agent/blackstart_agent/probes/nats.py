@@ -9,7 +9,7 @@ from blackstart_proto.v1 import agent_pb2
 
 from blackstart_agent.probes.base import Down, Surroundings
 from blackstart_agent.probes.connection import Connection
-from blackstart_agent.probes.net import Target, connection, race, resolve_all
+from blackstart_agent.probes.net import Candidates, Target, connection, resolve_all
 
 LIMIT_BYTES = 65_536
 CONNECT = json.dumps(
@@ -36,14 +36,13 @@ class NatsLook:
         self._addresses = tuple(probe.nats.addresses)
         self._subject = probe.nats.publish.encode()
         self._body = f"blackstart probe {probe.id}".encode()
-        self._stagger_s = probe.timeout_ms / 4000
-        self._targets: tuple[Target, ...] = ()
+        self._candidates = Candidates(probe.timeout_ms)
 
     async def prepare(self) -> None:
-        self._targets = await resolve_all(self._addresses)
+        self._candidates.set(await resolve_all(self._addresses))
 
     async def look(self) -> None:
-        await race(self._targets, self._check, stagger_s=self._stagger_s)
+        await self._candidates.first(self._check)
 
     async def _check(self, server: Target) -> None:
         async with connection(server) as link:

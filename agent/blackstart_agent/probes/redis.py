@@ -8,7 +8,7 @@ from blackstart_proto.v1 import agent_pb2
 
 from blackstart_agent.probes.base import Down, Surroundings
 from blackstart_agent.probes.connection import Connection
-from blackstart_agent.probes.net import Target, connection, race, resolve, resolve_all
+from blackstart_agent.probes.net import Candidates, Target, connection, resolve, resolve_all
 
 KEY_LIFE_MS = 60_000
 LIMIT_BYTES = 65_536
@@ -27,18 +27,17 @@ class RedisLook:
     def __init__(self, probe: agent_pb2.Probe, around: Surroundings) -> None:
         self._addresses = tuple(probe.redis.addresses)
         self._master = probe.redis.sentinel_master
-        self._stagger_s = probe.timeout_ms / 4000
         self._command = command_of(probe)
-        self._targets: tuple[Target, ...] = ()
+        self._candidates = Candidates(probe.timeout_ms)
 
     async def prepare(self) -> None:
-        self._targets = await resolve_all(self._addresses)
+        self._candidates.set(await resolve_all(self._addresses))
 
     async def look(self) -> None:
         if not self._master:
-            await race(self._targets, self._check, stagger_s=self._stagger_s)
+            await self._candidates.first(self._check)
             return
-        master = await race(self._targets, self._ask_sentinel, stagger_s=self._stagger_s)
+        master = await self._candidates.first(self._ask_sentinel)
         await self._check(master)
 
     async def _ask_sentinel(self, sentinel: Target) -> Target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from blackstart_proto.v1 import agent_pb2
 
 from blackstart_agent.probes.base import Surroundings
-from blackstart_agent.probes.net import Target, connection, race, resolve_all
+from blackstart_agent.probes.net import Candidates, Target, connection, resolve_all
 
 
 class TcpLook:
@@ -13,14 +13,13 @@ class TcpLook:
 
     def __init__(self, probe: agent_pb2.Probe, around: Surroundings) -> None:
         self._address = probe.tcp.address
-        self._stagger_s = probe.timeout_ms / 4000
-        self._targets: tuple[Target, ...] = ()
+        self._candidates = Candidates(probe.timeout_ms)
 
     async def prepare(self) -> None:
-        self._targets = await resolve_all([self._address])
+        self._candidates.set(await resolve_all([self._address]))
 
     async def look(self) -> None:
-        await race(self._targets, self._connect, stagger_s=self._stagger_s)
+        await self._candidates.first(self._connect)
 
     async def _connect(self, target: Target) -> None:
         async with connection(target):

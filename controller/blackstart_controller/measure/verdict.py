@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -83,8 +84,17 @@ def _unjudged(one: Recovery) -> bool:
     return one.outcome is Outcome.UNKNOWN and one.objective.rto_s is not None
 
 
+_SEEN = {
+    Outcome.UNAFFECTED: "unaffected",
+    Outcome.FAILED_OVER: "failed over while the fault held",
+    Outcome.CAME_BACK: "came back only after it ended",
+    Outcome.UNKNOWN: "could not be judged",
+}
+
+
 def _praise(recoveries: Sequence[Recovery]) -> str:
     judged = [one for one in recoveries if one.met is not None]
-    back = sum(one.outcome in (Outcome.FAILED_OVER, Outcome.CAME_BACK) for one in recoveries)
     objectives = f"{len(judged)} of {len(judged)} objectives met" if judged else "no objective was set"
-    return f"{objectives}, {back} of {len(recoveries)} services had an outage and came back"
+    counts = Counter(one.outcome for one in recoveries)
+    seen = [f"{counts[outcome]} {words}" for outcome, words in _SEEN.items() if counts[outcome]]
+    return "; ".join(filter(None, (objectives, ", ".join(seen))))
