@@ -14,7 +14,7 @@ help:
 	@echo 'make test          tests, without the slow ones'
 	@echo 'make test-deep     the slow ones: real hosts, random kills, long outages'
 	@echo 'make demo          a site goes dark; writes demo/report.{html,json,md}'
-	@echo 'make bench         figures beside a bare loop; writes bench/'
+	@echo 'make bench         figures, side by side with a bare loop'
 	@echo 'make requirements  pins again (UPGRADE=1: to newer versions)'
 	@echo 'make clean         removes what these targets made'
 
@@ -49,10 +49,10 @@ demo: setup
 	@$(BIN)/python deploy/demo/run.py
 
 bench: setup
-	@$(BIN)/python -m tests.bench
+	@PYTHONPATH=tests $(BIN)/python -m bench
 
 requirements:
 	requirements/refresh.sh
 
 clean:
-	rm -rf .venv demo bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -112,7 +112,8 @@ class RealHost:
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         overlay = f"lowerdir={self.lower},upperdir={self.folder}/upper,workdir={self.folder}/work"
         script = 'mount -t overlay overlay -o "$1" "$2" && shift 2 && exec systemd-nspawn "$@"'
-        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", overlay]
+        argv = ["setpriv", "--pdeathsig", "KILL"]  # a test run that is killed takes its hosts along
+        argv += ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", overlay]
         argv += [
             str(self.folder / "root"),
             "-D",
@@ -232,6 +233,13 @@ class RealHost:
         raise AssertionError(f"{self.name}: not up within {BOOT_S} s, but {state or 'without systemd'}")
 
 
+def sweep_namespaces() -> None:
+    """Names that a killed test run left behind are gone; those of one that lives are not touched."""
+    for path in Path("/run/netns").glob("bsrh*-*"):
+        if not Path(f"/proc/{path.name.removeprefix('bsrh').partition('-')[0]}").exists():
+            command(["ip", "netns", "delete", path.name], check=False)
+
+
 @dataclass
 class RealSite:
     """Hosts on one switch. `close` leaves nothing: no process, namespace or mount."""
@@ -249,6 +257,7 @@ class RealSite:
         return host
 
     def open(self) -> None:
+        sweep_namespaces()
         switch = f"{self.prefix}-sw"
         command(["ip", "netns", "add", switch])
         command(["ip", "-n", switch, "link", "add", "br0", "type", "bridge"])

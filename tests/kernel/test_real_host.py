@@ -212,7 +212,7 @@ def test_a_host_that_loses_its_power_is_clean_after_it(fleet: Fleet) -> None:
 
 def test_a_killed_controller_ends_the_run_and_every_fault(fleet: Fleet) -> None:
     run_id = fleet.start("120s")
-    fleet.ctl.run("systemctl kill -s KILL blackstart-controller")
+    fleet.ctl.run("systemctl kill --kill-whom=main -s KILL blackstart-controller")
     fleet.db_is_clean(within_s=20)
     fleet.ctl.until(f"{BLACKSTART} host list")
     assert fleet.ended(run_id)["reverted"] == "confirmed"
