@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -127,6 +128,20 @@ def test_a_state_directory_that_cannot_be_made_is_a_usage_error(tmp_path: Path) 
 def test_an_address_that_is_not_ours_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"cannot listen on 192\.0\.2\.1:0"):
         bind("192.0.2.1", 0)
+
+
+async def test_no_answer_waits_for_an_acknowledgement_of_its_first_half() -> None:
+    accepted: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+
+    def connected(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set_result(writer.get_extra_info("socket"))
+
+    listening = bind("127.0.0.1", 0)
+    async with await asyncio.start_server(connected, sock=listening):
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        served = await accepted
+        assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
 
 
 def test_the_certificate_carries_every_name_once() -> None:
