@@ -199,7 +199,7 @@ def test_halt_all_reverts_every_agent_before_it_marks_the_runs() -> None:
     run_virtual(scenario())
 
 
-def test_a_target_lost_while_it_holds_is_a_note_and_its_revert_is_confirmed_later() -> None:
+def test_a_fault_that_ends_before_its_time_halts_the_run_for_it_was_not_what_was_planned() -> None:
     async def scenario() -> None:
         scene = Scene()
         await scene.boot()
@@ -211,7 +211,8 @@ def test_a_target_lost_while_it_holds_is_a_note_and_its_revert_is_confirmed_late
         assert not scene.targets[1].orders, "the agent's own grace ends the fault"
         await scene.fleet.connect("t2")
         row = await scene.ended(run_id)
-        assert (row.verdict, row.reverted) == ("pass", "confirmed")
+        assert (row.verdict, row.reverted) == ("halted", "confirmed")
+        assert "t2: host.blackout ended before its time: " in (row.reason or "")
         assert "host_lost" in await scene.types(run_id)
 
     run_virtual(scenario())

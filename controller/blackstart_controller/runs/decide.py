@@ -15,6 +15,7 @@ from blackstart_controller.runs.settings import Settings
 from blackstart_controller.runs.states import OrderState
 
 NS = 1_000_000_000
+EARLY_NS = NS // 4  # hosts end their faults themselves, by their own clocks
 HELD = frozenset({OrderState.FIRING, OrderState.INJECTED})
 
 
@@ -98,6 +99,10 @@ def abort(world: World) -> Abort | None:
             return Abort(f"{who} was injected but is not in effect: {facts.not_proved}", halted=True)
         if facts.state == OrderState.DISARMED:
             return Abort(f"{who} was disarmed by its host before it was injected")
+        if facts.gone and world.now_ns < world.end_ns(facts.order) - EARLY_NS:
+            return Abort(
+                f"{who} ended before its time: {facts.why_gone or 'its host no longer has it'}", halted=True
+            )
         if _is_overdue(world, facts):
             late_s = world.settings.inject_confirm_s
             return Abort(
@@ -113,9 +118,7 @@ def all_confirmed(world: World) -> bool:
 
 
 def holds_over(world: World) -> bool:
-    return all(
-        world.now_ns >= world.end_ns(facts.order) or (facts.injected and facts.gone) for facts in world.facts
-    )
+    return all(world.now_ns >= world.end_ns(facts.order) or facts.gone for facts in world.facts)
 
 
 def next_ns(world: World) -> int:

@@ -49,6 +49,7 @@ class OrderFacts:
     failed: str = ""  # why it did not take effect
     not_proved: str = ""
     revert_failed: str = ""
+    why_gone: str = ""  # in its host's words
     absent: bool = False
 
     @property
@@ -86,7 +87,8 @@ def reduce(facts: OrderFacts, event: agent_pb2.HostEvent) -> OrderFacts:
         case agent_pb2.EVENT_KIND_REVERTING:
             return replace(facts, ending=facts.ending or HostMoment(event.boot_id, event.mono_ns))
         case agent_pb2.EVENT_KIND_REVERTED | agent_pb2.EVENT_KIND_DISARMED:
-            return replace(facts, end=HostMoment(event.boot_id, event.mono_ns), revert_failed="")
+            end = HostMoment(event.boot_id, event.mono_ns)
+            return replace(facts, end=end, revert_failed="", why_gone=event.detail)
         case _:
             return facts
 
