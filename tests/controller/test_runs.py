@@ -212,7 +212,7 @@ def test_a_fault_that_ends_before_its_time_halts_the_run_for_it_was_not_what_was
         await scene.fleet.connect("t2")
         row = await scene.ended(run_id)
         assert (row.verdict, row.reverted) == ("halted", "confirmed")
-        assert "t2: host.blackout ended before its time: " in (row.reason or "")
+        assert "t2: network.partition ended before its time: " in (row.reason or "")
         assert "host_lost" in await scene.types(run_id)
 
     run_virtual(scenario())
