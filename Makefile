@@ -43,7 +43,7 @@ test: setup .venv/debian-test
 	$(BIN)/pytest -m 'not deep'
 
 test-deep: setup .venv/debian-test
-	$(BIN)/pytest -m deep --timeout 1800
+	$(BIN)/pytest -m deep --timeout 1800 -n 3 --dist loadfile -rP
 
 demo: setup
 	@$(BIN)/python deploy/demo/run.py
