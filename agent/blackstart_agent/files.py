@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -12,16 +13,19 @@ DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def open_directory(path: Path, *, mode: int = 0o700, owner: tuple[int, int] | None = None) -> int:
     """A descriptor of the directory `path`, made when it is new. A symbolic link is refused (OSError).
 
-    `owner` is (uid, gid) and is set on what is opened, never on what a link points at.
+    `owner` is (uid, gid) and is set on what is opened, never on what a link points at. What is as it should
+    be is not written: a revert must get in on a disk that became read-only.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=mode)
     handle = os.open(path, DIRECTORY_FLAGS)
     try:
-        if owner is not None:
+        found = os.fstat(handle)
+        if owner is not None and owner != (found.st_uid, found.st_gid):
             os.fchown(handle, *owner)
-        os.fchmod(handle, mode)
+        if mode != stat.S_IMODE(found.st_mode):
+            os.fchmod(handle, mode)
     except BaseException:
         os.close(handle)
         raise

@@ -16,10 +16,11 @@ MAX_DETAIL = 2_000
 class EventLog:
     """Appending never fails: what the disk does not take waits in memory, and nothing overtakes it.
 
-    `append`, `flush` and `ack` are called by one thread; `pending` by any.
+    `append`, `flush` and `ack` are called by one thread; `pending` by any. Without a spool, because the disk
+    gives none, everything waits in memory.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
         self._backlog: deque[bytes] = deque()
         self.failing = False  # the disk refused an event and has not taken it since
@@ -35,6 +36,9 @@ class EventLog:
 
     def flush(self) -> bool:
         """Whether everything appended so far is on the disk."""
+        if self._spool is None:
+            self.failing = True
+            return False
         try:
             self._spool.append_many(list(self._backlog))
         except (OSError, SpoolFull):
@@ -46,6 +50,8 @@ class EventLog:
 
     def pending(self, after: int, limit: int = 100) -> Sequence[pb.HostEvent]:
         """The next unacknowledged events, ready to be sent."""
+        if self._spool is None:
+            return []
         found = []
         for record in self._spool.pending(after, limit):
             event = pb.HostEvent.FromString(record.payload)
@@ -55,7 +61,7 @@ class EventLog:
 
     def ack(self, spool: str, seq: int) -> None:
         """Stored by the controller; an acknowledgement of another spool says nothing about ours."""
-        if spool == self._spool.id:
+        if self._spool is not None and spool == self._spool.id:
             self._spool.ack(seq)
 
 

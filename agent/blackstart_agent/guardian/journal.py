@@ -96,8 +96,7 @@ class Journal:
 
     def lock(self, owner: str, timeout_s: float = 0.0) -> bool:
         """Whether the lock is ours within `timeout_s`. The file then holds `owner`, about this process."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(LOCK, flags, 0o600, dir_fd=self._directory)
+        handle = self._open_lock()
         until = time.monotonic() + timeout_s
         while True:
             try:
@@ -113,6 +112,15 @@ class Journal:
             os.ftruncate(handle, 0)
             os.pwrite(handle, owner.encode(), 0)
         return True
+
+    def _open_lock(self) -> int:
+        flags = os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(LOCK, flags | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=self._directory)
+        except OSError as error:  # a disk that became read-only: what is recorded must still be reverted
+            if error.errno != errno.EROFS:
+                raise
+            return os.open(LOCK, flags | os.O_RDONLY, dir_fd=self._directory)
 
     def owner(self) -> str:
         """What the holder of the lock wrote about itself; empty when nobody ever did."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -44,10 +45,14 @@ def start_ticks(pid: int) -> int:
 
 
 def revert_all(config: AgentConfig, journal: Journal, reason: str, timeout_s: float) -> Recovered:
-    """Everything is reverted by this process. The journal's lock is already ours."""
-    spool = open_events(config)
-    try:
-        recovery = Recovery(LinuxHost(config.supervisor), FAULTS, sweep, journal, EventLog(spool))
-        return recovery.run(reason, timeout_s)
-    finally:
-        spool.close()
+    """Everything is reverted by this process. The journal's lock is already ours.
+
+    A disk that takes no events does not stop it: then the records stay, and the next start says what was done.
+    """
+    with contextlib.ExitStack() as stack:
+        log = EventLog(None)
+        with contextlib.suppress(OSError):
+            spool = open_events(config)
+            stack.callback(spool.close)
+            log = EventLog(spool)
+        return Recovery(LinuxHost(config.supervisor), FAULTS, sweep, journal, log).run(reason, timeout_s)
