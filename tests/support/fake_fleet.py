@@ -140,6 +140,10 @@ class FakeFleet:
     def snapshot(self) -> FleetSnapshot:
         return FleetSnapshot(tuple(self._view(agent) for agent in self.agents.values()), ("192.0.2.1",))
 
+    def host(self, name: str) -> HostView | None:
+        agent = self.agents.get(name)
+        return None if agent is None else self._view(agent)
+
     def connected(self, host: str) -> bool:
         return host in self._connected
 

@@ -104,6 +104,9 @@ class FleetHub:
     def snapshot(self) -> FleetSnapshot:
         return self.roster.snapshot()
 
+    def host(self, name: str) -> HostView | None:
+        return self.roster.host(name)
+
     def connected(self, host: str) -> bool:
         return host in self._sessions
 

@@ -47,11 +47,16 @@ class Roster:
             orders.discard(event.order_id)
 
     def snapshot(self) -> FleetSnapshot:
-        hosts = tuple(
-            replace(view, open_faults=len(self._open.get(view.name, ())))
-            for _, view in sorted(self._views.items())
-        )
+        hosts = tuple(self._now(view) for _, view in sorted(self._views.items()))
         return FleetSnapshot(hosts=hosts, controller_addresses=self._controller_addresses)
+
+    def host(self, name: str) -> HostView | None:
+        """One host as `snapshot` has it, without the cost of all the others."""
+        view = self._views.get(name)
+        return None if view is None else self._now(view)
+
+    def _now(self, view: HostView) -> HostView:
+        return replace(view, open_faults=len(self._open.get(view.name, ())))
 
 
 def view_of(hello: agent_pb2.Hello) -> HostView:

@@ -141,7 +141,7 @@ class Listener:
 
     async def _remember(self, host: str) -> None:
         now = iso(self._world.clock.wall())
-        for view in self._world.fleet.snapshot().hosts:
-            if view.name == host:
-                row = HostRow(view.name, view.site, view.labels, view.addresses, now, now)
-                await self._world.store.saw_host(row)
+        view = self._world.fleet.host(host)
+        if view is not None:
+            row = HostRow(view.name, view.site, view.labels, view.addresses, now, now)
+            await self._world.store.saw_host(row)

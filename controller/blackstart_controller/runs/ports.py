@@ -11,7 +11,7 @@ from typing import Protocol
 
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
-from blackstart_controller.plan.model import FleetSnapshot, HostOrder, PlannedProbe
+from blackstart_controller.plan.model import FleetSnapshot, HostOrder, HostView, PlannedProbe
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class FleetListener(Protocol):
 
 class Fleet(Protocol):
     def snapshot(self) -> FleetSnapshot: ...
+
+    def host(self, name: str) -> HostView | None: ...
 
     def connected(self, host: str) -> bool: ...
 

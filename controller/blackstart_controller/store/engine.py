@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -31,8 +31,12 @@ def make_private(path: Path) -> None:
         os.close(descriptor)
 
 
-def open_engine(path: Path, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"], connections: int) -> AsyncEngine:
-    """An engine whose transactions start with `begin`: the writer locks at once, never by an upgrade."""
+def open_engine(path: Path, *, writes: bool, connections: int) -> AsyncEngine:
+    """An engine that only reads, or one that writes: in transactions that lock at once, never by an upgrade.
+
+    A reader has one query at a time, which is a transaction by itself: BEGIN would be another way to a thread
+    and back.
+    """
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)), pool_size=connections, max_overflow=0
     )
@@ -45,9 +49,11 @@ def open_engine(path: Path, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"], conne
             cursor.execute(pragma)
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
-    def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+    if writes:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def start(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 

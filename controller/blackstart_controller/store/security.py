@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Executable, delete, or_, select, update
+from sqlalchemy import Executable, bindparam, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from blackstart_controller.security.ports import StoredToken
 from blackstart_controller.store.sqlite import SqliteStore
 from blackstart_controller.store.tables import CERTIFICATES, HOSTS, TOKENS
+
+# One query, built once: all hosts ask at the same time when a controller comes back.
+_REVOKED = select(HOSTS.c.name).where((HOSTS.c.name == bindparam("host")) & (HOSTS.c.revoked == 1)).exists()
+_ENROLLED = select(CERTIFICATES.c.host).where(CERTIFICATES.c.host == bindparam("host"))
+_KNOWN = _ENROLLED.where(~_REVOKED).limit(1)
 
 
 class SqlTokens:
@@ -46,9 +51,7 @@ class SqlHosts:
         self._store = store
 
     async def is_known(self, host: str) -> bool:
-        revoked = select(HOSTS.c.name).where((HOSTS.c.name == host) & (HOSTS.c.revoked == 1))
-        enrolled = select(CERTIFICATES.c.host).where(CERTIFICATES.c.host == host).limit(1)
-        return not await self._store.read(revoked) and bool(await self._store.read(enrolled))
+        return bool(await self._store.read(_KNOWN, {"host": host}))
 
     async def host_enrolled(self, host: str, serial: str, expires_s: int) -> None:
         row = insert(CERTIFICATES).values(host=host, serial=serial, expires_s=expires_s)
