@@ -55,6 +55,10 @@ def load(path: Path) -> Context:
         raise UsageError(
             f"context {path}: must be JSON with url, token and ca_pem; run `blackstart login URL`"
         ) from error
+    if not context.url.startswith("https://"):
+        raise UsageError(f"context {path}: url must be https://HOST:PORT, got {context.url}")
+    if not (context.token.isascii() and context.token.isprintable()):
+        raise UsageError(f"context {path}: token must be plain ASCII, as bsk_…; run `blackstart login URL`")
     if stat.S_IMODE(mode) & 0o077:
         shown = f"{stat.S_IMODE(mode):04o}"
         raise UsageError(f"context {path}: others can read the token (mode {shown}); run: chmod 600 {path}")

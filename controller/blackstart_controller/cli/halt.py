@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from blackstart_controller.cli.output import output_option, write, write_json
 from blackstart_controller.cli.session import connect
 from blackstart_controller.errors import UsageError
+
+REVERTING = "every agent is told to revert all its faults"
 
 
 @click.command()
@@ -31,4 +35,16 @@ def halt(ctx: click.Context, run_id: str, everything: bool, reason: str, form: s
     if form == "json":
         write_json(answer)
     else:
-        write("halting every run, and reverting every agent" if everything else f"halting {run_id}")
+        write(_all_told(answer) if everything else _one_told(run_id, answer))
+
+
+def _one_told(run_id: str, found: Mapping[str, Any]) -> str:
+    if found.get("state") != "ended":
+        return f"halting {run_id}"
+    verdict, reverted = found.get("verdict"), found.get("reverted")
+    return f"run {run_id} has ended already: {verdict}, revert {reverted}"
+
+
+def _all_told(answer: Mapping[str, Any]) -> str:
+    runs = [f"halting {run_id}" for run_id in answer.get("halted", ())]
+    return "\n".join([*(runs or ["no run is under way"]), REVERTING])

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from blackstart_controller.cli.output import columns, output_option, progress, write, write_json
+from blackstart_controller.errors import UsageError
 
 
 @click.group()
@@ -44,7 +45,10 @@ def exec_in(name: str, host: str, command: tuple[str, ...]) -> int:
     """Run COMMAND in HOST on this terminal and exit with its code: lab exec m1 -- redis-cli info"""
     from blackstart_lab import api
 
-    return api.exec_(name or None, host, command)
+    words = command[1:] if command[0] == "--" else command  # click leaves it in: HOST ended its own parsing
+    if not words:
+        raise UsageError(f"lab exec: no command for {host}; such as: blackstart lab exec {host} -- ip addr")
+    return api.exec_(name or None, host, words)
 
 
 @lab.command()

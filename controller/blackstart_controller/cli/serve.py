@@ -28,9 +28,9 @@ def address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
 @click.option(
     "--listen",
     callback=address,
-    default="127.0.0.1:8470",
+    default="0.0.0.0:8470",
     show_default=True,
-    help="Where the operators' HTTPS API listens.",
+    help="Where the operators' HTTPS API listens; agents enrol here too.",
 )
 @click.option(
     "--agents-listen",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import sys
 import time
 from typing import Any
-
-import click
 
 from blackstart_controller.cli.client import Client
 from blackstart_controller.cli.follow import Follower, TooLate
@@ -16,6 +15,7 @@ from blackstart_controller.cli.view import View, chosen_view
 from blackstart_controller.errors import BlackstartError, NotFound, Unreachable
 
 HALT_TRIES_S = 30.0
+ANSWER_POLL_S = 0.2
 PROOF_S = 120.0
 INTERRUPTED, UNCONFIRMED = 130, 5
 
@@ -72,9 +72,20 @@ def _wants_halt(run_id: str, signal: Interrupted, interrupts: Interrupts) -> boo
         return True
     try:
         with interrupts.allowed():
-            return click.confirm(f"halt the run {run_id}? Every fault is reverted", default=True, err=True)
-    except (Interrupted, click.Abort):  # a second Ctrl-C, or the end of input, is a yes
+            return not _answer(f"halt the run {run_id}? Every fault is reverted [Y/n] ").startswith(
+                ("n", "N")
+            )
+    except Interrupted:  # a second Ctrl-C is a yes, and so is the end of input
         return True
+
+
+def _answer(question: str) -> str:
+    """The line that the person types. Short waits: a signal just before a long one would be slept over."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    while not select.select([sys.stdin], [], [], ANSWER_POLL_S)[0]:
+        pass
+    return sys.stdin.readline().strip()
 
 
 def _halt(client: Client, follower: Follower, view: View, interrupts: Interrupts) -> int:
