@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -428,5 +429,48 @@ def test_a_run_that_does_not_exist_is_not_found() -> None:
         for call in calls:
             with pytest.raises(NotFound, match="nope"):
                 await call
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_is_armed_outlives_a_baseline_longer_than_an_agents_patience(mode: Mode) -> None:
+    def long_baseline(scene: Scene) -> None:
+        scene.plan = plan_of(order("t1", mode=mode), order("t2", mode=mode, at_s=90.0), baseline_s=200.0)
+
+    scene, row, _report = play(long_baseline)
+    assert (row.verdict, row.reverted) == ("pass", "confirmed")
+    assert scene.injections() == 2
+
+
+def test_a_refused_run_waits_for_no_samples() -> None:
+    _scene, row, _report = play(lambda scene: setattr(scene.targets[0], "refuses", ("policy",)))
+    assert row.ended is not None
+    took = datetime.fromisoformat(row.ended) - datetime.fromisoformat(row.created)
+    assert took.total_seconds() < 1
+
+
+def test_planning_and_measuring_leave_the_event_loop_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    beside: list[str] = []
+
+    async def noted(work: Callable[..., Any], *args: Any) -> Any:
+        beside.append(getattr(work, "__name__", ""))
+        return work(*args)
+
+    monkeypatch.setattr(asyncio, "to_thread", noted)
+    play()
+    assert {"planner", "all_series", "_measured"} <= set(beside)
+
+
+def test_a_run_on_a_target_of_a_living_run_is_told_of_that_run() -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        await scene.boot()
+        first = await scene.start()
+        await scene.until_state(first, RunState.HOLDING)
+        finding = Finding("error", "t1: 1 faults of an earlier run are not reverted yet")
+        scene.plan = replace(scene.plan, findings=(finding,))
+        with pytest.raises(Refused, match=f"target of run {first}: it is under way"):
+            await scene.start()
 
     run_virtual(scenario())

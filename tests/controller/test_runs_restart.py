@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from blackstart_controller.runs.states import RunState
@@ -40,6 +41,18 @@ def test_a_restart_ends_the_run_truthfully_and_never_repeats_it(state: RunState,
         assert all(
             sum(what == "injected" for _at, what, _order in agent.history) <= 1 for agent in scene.targets
         )
+
+    run_virtual(scenario())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_run_that_is_closed_before_its_first_step_leaves_nothing_unawaited() -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        await scene.boot()
+        await scene.start()
+        await scene.crash_controller()
+        gc.collect()
 
     run_virtual(scenario())
 

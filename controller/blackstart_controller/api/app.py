@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -171,15 +172,15 @@ def _report_routes(parts: Parts) -> APIRouter:
 
     @router.get("/v1/runs/{run_id}/report.json")
     async def as_json(run_id: str) -> JSONResponse:
-        return JSONResponse(json_report.document(await parts.runs.report(run_id)))
+        return JSONResponse(await asyncio.to_thread(json_report.document, await parts.runs.report(run_id)))
 
     @router.get("/v1/runs/{run_id}/report.html")
     async def as_html(run_id: str) -> HTMLResponse:
-        return HTMLResponse(html.text(await parts.runs.report(run_id)))
+        return HTMLResponse(await asyncio.to_thread(html.text, await parts.runs.report(run_id)))
 
     @router.get("/v1/runs/{run_id}/report.md")
     async def as_markdown(run_id: str) -> PlainTextResponse:
-        text = markdown.text(await parts.runs.report(run_id))
+        text = await asyncio.to_thread(markdown.text, await parts.runs.report(run_id))
         return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
 
     return router

@@ -91,6 +91,7 @@ async def restored(world: World, row: RunRow) -> RunContext:
     events = await world.store.events(row.id)
     ctx.facts = _facts_of(ctx.facts, await world.store.orders(row.id), events)
     ctx.t0_ns = next((int(event.data["t0_ns"]) for event in events if event.type == "t0"), None)
+    ctx.watching = ctx.state not in (RunState.CREATED, RunState.PLANNED, RunState.ARMING)
     ctx.if_confirmed = verdict_in(events)
     for estimate in await world.store.estimates(ctx.hosts, row.boot_id):
         ctx.clocks.add(estimate)

@@ -70,6 +70,7 @@ class RunContext:
     plan_hash: str
     boot_id: str  # the controller's, whose timeline this run is measured on
     state: RunState = RunState.CREATED
+    watching: bool = False  # observers may have been told to probe
     t0_ns: int | None = None
     if_confirmed: Verdict | None = None  # the verdict once every revert is proved
     sent: Sent = field(default_factory=Sent)

@@ -79,6 +79,8 @@ async def settle(ctx: RunContext) -> None:
 
 async def stop_watching(ctx: RunContext) -> None:
     """The probes are stopped, and what they had seen until then has arrived, as far as it can."""
+    if not ctx.watching:
+        return  # a run that was refused has asked nobody: there is nothing to wait for
     stopped_ns = ctx.clock.monotonic_ns()
     observers = [host for host in sorted(ctx.observers) if ctx.fleet.connected(host)]
     for result in await asyncio.gather(

@@ -11,10 +11,11 @@ from typing import Any
 from blackstart_controller.measure import measure
 from blackstart_controller.measure.model import FaultSpan, ProbeSeries, Recovery
 from blackstart_controller.measure.verdict import Ending, decide
+from blackstart_controller.report.build import build
 from blackstart_controller.runs.clock import iso
 from blackstart_controller.runs.context import Result, RunContext
 from blackstart_controller.runs.evidence import fault_spans
-from blackstart_controller.runs.record import Record, view_of, view_text
+from blackstart_controller.runs.record import Record, finished_of, view_text
 from blackstart_controller.runs.samples import all_series
 from blackstart_controller.runs.states import RunState
 from blackstart_controller.store.model import RunChange, StoreFailed
@@ -27,16 +28,22 @@ async def finish(ctx: RunContext, result: Result) -> None:
     """The run is `ended`, its report is stored. A database that takes no writes is waited for."""
     while ctx.state != RunState.ENDED:
         try:
-            await _end(ctx, result, await _record(ctx, result))
+            await _end(ctx, result)
         except StoreFailed as error:
             log.error("run %s: its end cannot be stored yet: %s", ctx.id, error)
             await asyncio.sleep(RETRY_S)
 
 
-async def _end(ctx: RunContext, result: Result, record: Record) -> None:
+async def _end(ctx: RunContext, result: Result) -> None:
+    """Ended, unless a host's proof arrived meanwhile: then what would be said is not true any more."""
+    unconfirmed = ctx.unconfirmed_hosts()
+    record = await _record(ctx, result)
     ctx.if_confirmed = record.if_confirmed
-    view = view_of(ctx, record, await ctx.store.events(ctx.id))
-    await ctx.store.save_report(ctx.id, view_text(view))
+    told = finished_of(ctx, record, await ctx.store.events(ctx.id))
+    text = await asyncio.to_thread(lambda: view_text(build(told)))
+    if ctx.unconfirmed_hosts() != unconfirmed:
+        return
+    await ctx.store.save_report(ctx.id, text)
     data = _ended_data(ctx, record)
     change = RunChange(
         state=RunState.ENDED,
@@ -53,10 +60,12 @@ async def _end(ctx: RunContext, result: Result, record: Record) -> None:
 
 
 async def _record(ctx: RunContext, result: Result) -> Record:
+    """Measured beside the event loop: of millions of samples too, and another run is halted at once."""
     spans = fault_spans(ctx)
-    series = all_series(ctx.plan.probes, await ctx.store.samples(ctx.id), ctx.clocks)
+    batches = await ctx.store.samples(ctx.id)
+    series = await asyncio.to_thread(all_series, ctx.plan.probes, batches, ctx.clocks)
     until_ns = _until_ns(ctx, spans, series)
-    recoveries, result = _measured(ctx, result, spans, series, until_ns)
+    recoveries, result = await asyncio.to_thread(_measured, ctx, result, spans, series, until_ns)
     confirmed = decide(result.ending, recoveries, reverted=True, why=result.why)
     if result.exit_code is not None:
         confirmed = replace(confirmed, exit_code=result.exit_code)

@@ -38,6 +38,7 @@ async def arm_all(ctx: RunContext) -> None:
 
 async def start_watching(ctx: RunContext) -> None:
     """Every probe has answered at least once, whatever the answer."""
+    ctx.watching = True
     await ctx.fleet.measure_clocks(ctx.hosts)  # samples of a host whose clock is unknown cannot be placed
     await _each(
         ctx,

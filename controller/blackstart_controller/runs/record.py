@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from blackstart_controller.measure.model import FaultSpan, ProbeSeries, Recovery
 from blackstart_controller.measure.verdict import Verdict
-from blackstart_controller.report.build import Finished, build
+from blackstart_controller.report.build import Finished
 from blackstart_controller.report.view import EventView, ReportView
 from blackstart_controller.runs.clock import iso_at
 from blackstart_controller.runs.context import RunContext
@@ -33,25 +33,24 @@ class Record:
     until_ns: int
 
 
-def view_of(ctx: RunContext, record: Record, events: Sequence[RunEvent]) -> ReportView:
+def finished_of(ctx: RunContext, record: Record, events: Sequence[RunEvent]) -> Finished:
+    """Everything that the report is built of, as it is at this moment."""
     injected = bool(record.spans)
     t0_ns = ctx.t0_ns if ctx.t0_ns is not None else record.until_ns
-    return build(
-        Finished(
-            run_id=ctx.id,
-            plan=ctx.plan,
-            verdict=record.verdict,
-            reverted=not ctx.unreverted(),
-            recoveries=record.recoveries,
-            spans=record.spans,
-            series=record.series,
-            events=tuple(_event_view(event, t0_ns, ctx.boot_id) for event in events),
-            t0_ns=t0_ns,
-            t0_iso=_t0_iso(ctx, events) if injected else None,
-            watched_until_ns=record.until_ns,
-            sites={view.name: view.site for view in ctx.fleet.snapshot().hosts},
-            manual=manual_of(events),
-        )
+    return Finished(
+        run_id=ctx.id,
+        plan=ctx.plan,
+        verdict=record.verdict,
+        reverted=not ctx.unreverted(),
+        recoveries=record.recoveries,
+        spans=record.spans,
+        series=record.series,
+        events=tuple(_event_view(event, t0_ns, ctx.boot_id) for event in events),
+        t0_ns=t0_ns,
+        t0_iso=_t0_iso(ctx, events) if injected else None,
+        watched_until_ns=record.until_ns,
+        sites={view.name: view.site for view in ctx.fleet.snapshot().hosts},
+        manual=manual_of(events),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from blackstart_controller.errors import NotFound, Refused
@@ -28,6 +29,7 @@ from blackstart_controller.store.model import NewRun, RunEvent, RunRow
 from blackstart_controller.store.ports import Store
 
 Planner: TypeAlias = Callable[[str, str, FleetSnapshot], Plan]  # document, file, fleet
+Life: TypeAlias = Callable[[], Coroutine[Any, Any, None]]  # not begun: a run may be closed before it is
 FOLLOW_S = 1.0  # a follower of a run that nobody here drives looks so often
 
 
@@ -54,7 +56,7 @@ class Runs:
 
     async def plan(self, document: str, file: str) -> PlanAnswer:
         """What a run would do, with each agent's own answer. Nothing is touched."""
-        plan = self._planner(document, file, self._world.fleet.snapshot())
+        plan = await self._planned(document, file)
         answers = await ask_agents(self._world.fleet, plan, self._world.settings.call_s)
         return PlanAnswer(plan, plan_hash(plan), answers)
 
@@ -66,14 +68,14 @@ class Runs:
             store = self._world.store
             if idempotency_key is not None and (known := await store.run_by_key(idempotency_key)) is not None:
                 return known.id
-            plan = self._planner(document, file, self._world.fleet.snapshot())
+            plan = await self._planned(document, file)
+            self._check_free(plan)  # before the rules: they would only see faults "of an earlier run"
             if plan.errors:
                 raise Refused("\n".join(plan.errors))
-            self._check_free(plan)
             row, _new = await store.create_run(self._new_run(plan, document, file, operator, idempotency_key))
             ctx = context_of(self._world, row, plan)
             self._contexts[row.id] = ctx
-            self._drive(ctx, walk(ctx))
+            self._drive(ctx, partial(walk, ctx))
             return row.id
 
     async def halt(self, run_id: str, reason: str, by: str) -> None:
@@ -127,7 +129,7 @@ class Runs:
         text = await self._world.store.report(run_id)
         if text is None:
             raise NotFound(f"run {run_id}: no report yet; it is written when the run ends")
-        return view_from(text)
+        return await asyncio.to_thread(view_from, text)
 
     # ---- directory, for the listener ----
 
@@ -145,12 +147,12 @@ class Runs:
             ctx = await restored(self._world, row)
             self._contexts[row.id] = ctx
             if ctx.state == RunState.ENDED:
-                self._drive(ctx, _nothing())
+                self._drive(ctx, _nothing)
             else:
                 await ctx.log.try_add(
                     "interrupted", {"state": ctx.state, "text": "the controller was restarted"}
                 )
-                self._drive(ctx, come_back(ctx, interrupted(row)))
+                self._drive(ctx, partial(come_back, ctx, interrupted(row)))
 
     async def wait(self, run_id: str) -> None:
         """Return when the run has ended."""
@@ -164,12 +166,16 @@ class Runs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _drive(self, ctx: RunContext, life: Coroutine[Any, Any, None]) -> None:
+    async def _planned(self, document: str, file: str) -> Plan:
+        """Parsed and planned beside the event loop: a halt or a lease never waits for a long document."""
+        return await asyncio.to_thread(self._planner, document, file, self._world.fleet.snapshot())
+
+    def _drive(self, ctx: RunContext, life: Life) -> None:
         task = asyncio.create_task(self._to_the_last_proof(ctx, life), name=f"run-{ctx.id}")
         self._tasks[ctx.id] = task
 
-    async def _to_the_last_proof(self, ctx: RunContext, life: Coroutine[Any, Any, None]) -> None:
-        await life
+    async def _to_the_last_proof(self, ctx: RunContext, life: Life) -> None:
+        await life()
         if ctx.unreverted():
             await watch_late(ctx)
         del self._contexts[ctx.id], self._tasks[ctx.id]
