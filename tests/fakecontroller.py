@@ -102,9 +102,11 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/tokens":
             self._json(201, {"token": "bsj_secret.pin", "expires": "2026-11-23T12:00:00Z"})
         elif self.path.endswith("/halt"):
-            if script.halting_confirms:
+            ended = script.run["state"] == "ended"
+            if script.halting_confirms and not ended:
                 script.end("halted", 4)
-            self._json(202, {"halting": [RUN]})
+            halting = script.run | ({} if ended else {"state": "halting"})
+            self._json(200, {"halted": [] if ended else [RUN]} if self.path == "/v1/halt" else halting)
         else:
             self._json(201, {"id": RUN})
 

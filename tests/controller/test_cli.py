@@ -110,6 +110,21 @@ def test_a_broken_context_is_named(text: str, fake: Fake, capsys: pytest.Capture
     assert "must be JSON with url, token and ca_pem" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"url": "http://10.0.0.1:8470"}, "url must be https://HOST:PORT"),
+        ({"token": "bsk_\u00e9"}, "token must be plain ASCII"),
+    ],
+)
+def test_a_context_that_would_leak_or_break_the_token_is_refused(
+    change: dict[str, str], told: str, fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.context.write_text(json.dumps(json.loads(fake.context.read_text()) | change))
+    assert call(fake, "run", "list") == 2
+    assert told in capsys.readouterr().err
+
+
 def test_hosts_are_listed_in_columns(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     fake.script.hosts = [
         {
@@ -274,6 +289,17 @@ def test_halt_sends_the_reason(fake: Fake) -> None:
     ]
 
 
+def test_halting_what_has_ended_says_so(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.script.end("fail", 1)
+    assert call(fake, "halt", RUN) == 0
+    assert call(fake, "halt", "--all") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"run {RUN} has ended already: fail, revert confirmed",
+        "no run is under way",
+        "every agent is told to revert all its faults",
+    ]
+
+
 def test_a_token_goes_to_standard_output_alone(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(fake, "token", "create", "--host", "db-1", "--ttl", "30m") == 0
     assert capsys.readouterr().out == "bsj_secret.pin\n"
@@ -320,6 +346,32 @@ def test_the_command_line_without_its_libraries_names_the_extra(tmp_path: Path) 
     )
     assert done.returncode == 2
     assert "pip install 'blackstart[cli]'" in done.stderr
+
+
+def test_serve_listens_where_agents_can_enrol_unless_told_otherwise() -> None:
+    from blackstart_controller.cli.serve import serve
+
+    defaults = {param.name: param.default for param in serve.params}
+    assert (defaults["listen"], defaults["agents_listen"]) == ("0.0.0.0:8470", "0.0.0.0:8471")
+
+
+def test_lab_exec_passes_everything_after_the_dashes_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from blackstart_lab import api
+
+    asked: list[tuple[str, ...]] = []
+
+    def exec_(_lab: str | None, host: str, words: tuple[str, ...]) -> int:
+        asked.append((host, *words))
+        return 0
+
+    monkeypatch.setattr(api, "exec_", exec_)
+    assert run(["lab", "exec", "m1", "--", "echo", "--", "-n"]) == 0
+    assert run(["lab", "exec", "m1", "echo", "--", "-n"]) == 0
+    assert asked == [("m1", "echo", "--", "-n")] * 2
+    assert run(["lab", "exec", "m1", "--"]) == 2
+    assert "no command for m1" in capsys.readouterr().err
 
 
 def test_serve_without_its_libraries_names_the_extra(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_more_sites_than_allowed_are_an_error() -> None:
 def test_limits_that_are_not_set_are_noted() -> None:
     notes = texts(planned(SITE), "note")
     assert "limits.max_hosts is not set; 3 hosts would be hit" in notes
-    assert "limits.max_sites is not set; 1 sites would be hit" in notes
+    assert "limits.max_sites is not set; 1 site would be hit" in notes
 
 
 def test_a_long_sealed_fault_must_be_allowed_by_name() -> None:

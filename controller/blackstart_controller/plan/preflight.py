@@ -73,7 +73,8 @@ def _limits(draft: Draft) -> Iterator[Finding]:
         ("sites", sites, "max_sites", limits.max_sites),
     ):
         if limit is None:
-            yield Finding("note", f"limits.{key} is not set; {len(names)} {what} would be hit")
+            counted = what if len(names) != 1 else what.removesuffix("s")
+            yield Finding("note", f"limits.{key} is not set; {len(names)} {counted} would be hit")
         elif len(names) > limit:
             text = f"{len(names)} {what} would be hit ({_some(names)}); limits.{key} is {limit}"
             yield Finding("error", text)
