@@ -41,8 +41,8 @@ def test_a_paused_process_goes_on_although_nothing_can_be_written(tmp_path: Path
     (tmp_path / "state").mkdir()
     toml = tmp_path / "agent.toml"
     toml.write_text(
-        f'name = "h"\ncontroller = "127.0.0.1:9"\nstate_dir = "{tmp_path}/state"\npolicy = "{tmp_path}/p.toml"\n'
-        f'supervisor = "runit:{tmp_path}/services"\nlink_user = ""\n'
+        f'name = "h"\ncontroller = "127.0.0.1:9"\nstate_dir = "{tmp_path}/state"\n'
+        f'policy = "{tmp_path}/p.toml"\nsupervisor = "runit:{tmp_path}/services"\nlink_user = ""\n'
     )
     (tmp_path / "record.py").write_text(RECORD)
     script = f"""set -e

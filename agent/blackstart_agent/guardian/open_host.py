@@ -47,7 +47,7 @@ def start_ticks(pid: int) -> int:
 def revert_all(config: AgentConfig, journal: Journal, reason: str, timeout_s: float) -> Recovered:
     """Everything is reverted by this process. The journal's lock is already ours.
 
-    A disk that takes no events does not stop it: then the records stay, and the next start says what was done.
+    A disk that takes no events does not stop it: the records stay, and the next start says what was done.
     """
     with contextlib.ExitStack() as stack:
         log = EventLog(None)
