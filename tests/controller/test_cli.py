@@ -250,8 +250,8 @@ def test_waiting_ends_with_the_runs_exit_code(
         f"run {RUN}",
         "  00:00 arming: every target checks its policy and prepares",
         "T-00:01 T0 is at 12:00:00",
-        "T+00:00 db-1 injected",
-        "T+00:01 db-1 reverted: planned end",
+        "T+00:00 db-1: injected",
+        "T+00:01 db-1: reverted (planned end)",
         f"run {RUN}: {verdict}, revert confirmed",
     ]
     assert told.out == ""

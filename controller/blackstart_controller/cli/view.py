@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any, Protocol, Self
+import threading
+from collections.abc import Sequence
+from typing import Protocol, Self
 
 from blackstart_controller.cli.output import progress
+from blackstart_controller.cli.story import Event, Story
 
-Event = Mapping[str, Any]
+GATHER_S = 0.4  # hosts that say the same within it share a line
 NS_PER_S = 1_000_000_000
 
 
@@ -38,78 +41,57 @@ class Clock:
             self._zero_ns, self._t0_known = int(t0_ns), True
         if self._zero_ns is None:
             self._zero_ns = at_ns
-        passed_s = (at_ns - self._zero_ns) / NS_PER_S
-        minutes, seconds = divmod(int(abs(passed_s)), 60)
-        sign = "  " if not self._t0_known else "T-" if passed_s < 0 else "T+"
+        return self.text(at_ns)
+
+    def text(self, at_ns: int) -> str:
+        passed_s = (at_ns - (at_ns if self._zero_ns is None else self._zero_ns)) / NS_PER_S
+        before = passed_s < 0 and self._t0_known
+        minutes, seconds = divmod(math.ceil(-passed_s) if before else int(max(passed_s, 0)), 60)
+        sign = "  " if not self._t0_known else "T-" if before else "T+"
         return f"{sign}{minutes:02d}:{seconds:02d}"
 
 
-PHASES = {
-    "planned": "planned",
-    "arming": "arming: every target checks its policy and prepares",
-    "baseline": "baseline: everything must be steady before anything is broken",
-    "injecting": "injecting",
-    "holding": "holding: every fault is in effect",
-    "reverting": "reverting",
-    "settling": "settling: waiting for the services",
-    "halting": "halting: everything is reverted",
-    "ended": "ended",
-}
-
-
-# In the log and in the report, but no news to somebody who watches: what follows from them is shown.
-QUIET = frozenset({"resolved", "arming", "armed", "armed_all", "injecting", "proved"})
-
-
-def sentence(event: Event) -> str:
-    """One line for a person: what happened, on which host, with what detail."""
-    data = event.get("data") or {}
-    kind = str(event.get("type", "event"))
-    match kind:
-        case "state":
-            text = PHASES.get(str(data.get("state")), str(data.get("state")))
-        case "t0":
-            text = f"T0 is at {data.get('at', '')}"
-        case "refused":
-            text = f"refuses: {'; '.join(data.get('reasons', ()))}"
-        case "service_up" | "service_down":
-            return f"service {data.get('service')} is {kind.removeprefix('service_')}"
-        case "verdict":
-            text = f"verdict: {data.get('verdict')}; {data.get('sentence')}"
-        case "halt":
-            text = f"halted by {data.get('by')}"
-        case _:
-            text = kind.replace("_", " ")
-    reason = data.get("reason") or data.get("detail") or data.get("text") or ""
-    where = f"{event['host']} " if event.get("host") else ""
-    return f"{where}{text}{f': {reason}' if reason else ''}"
-
-
 class PlainView:
-    """A line per event; for logs and pipelines."""
+    """A line per event, or per group of hosts that say the same at one time; for logs and pipelines."""
 
     def __init__(self) -> None:
         self._clock = Clock()
+        self._story = Story()
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        return None
+        self._flush()
 
     def show(self, event: Event) -> None:
-        mark = self._clock.mark(event)
-        if event.get("type") not in QUIET:
-            progress(f"{mark} {sentence(event)}")
+        with self._lock:
+            self._write(self._story.lines(self._clock.mark(event), event))
+            waiting, running = self._story.waiting, self._timer is not None
+        if waiting and not running:
+            self._timer = threading.Timer(GATHER_S, self._flush)
+            self._timer.daemon = True
+            self._timer.start()
 
     def tell(self, text: str) -> None:
-        progress(f"        {text}")
+        self._write([f"        {text}"])
+
+    def _write(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            progress(line)
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._write(self._story.flush())
 
 
-def chosen_view() -> View:
-    """The live view on a terminal that can move its cursor, else plain lines."""
+def chosen_view(interrupt: str) -> View:
+    """A live view where the cursor can be moved, else plain lines. `interrupt` says what Ctrl-C does."""
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from blackstart_controller.cli.live import LiveView
 
-        return LiveView()
+        return LiveView(interrupt)
     return PlainView()

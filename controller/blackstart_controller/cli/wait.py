@@ -22,7 +22,7 @@ INTERRUPTED, UNCONFIRMED = 130, 5
 
 def watch_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str) -> int:
     """Follow the run and return its exit code. An interrupt leaves the run alone: 130."""
-    view = chosen_view()
+    view = chosen_view("Ctrl-C leaves the run alone")
     try:
         with view, interrupts.allowed():
             _show_all(Follower(client, run_id, view.tell), view)
@@ -34,7 +34,7 @@ def watch_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str)
 
 def follow_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str) -> int:
     """Follow the run and return its exit code. An interrupt halts it (a person is asked once): 130."""
-    view = chosen_view()
+    view = chosen_view("Ctrl-C halts")
     follower = Follower(client, run_id, view.tell)
     while not follower.ended:
         try:
@@ -57,7 +57,7 @@ def finish(client: Client, run_id: str, form: str) -> int:
 
         write("\n".join(summary_lines(result)))
     code = found.get("exit_code")
-    progress(_last_words(found))
+    progress(_last_words(found, why=form == "json" or not result))
     return BlackstartError.exit_code if code is None else int(code)
 
 
@@ -129,7 +129,8 @@ def _report(client: Client, run_id: str) -> Any:
         return None
 
 
-def _last_words(found: Any) -> str:
-    reason = f" ({found['reason']})" if found.get("reason") else ""
+def _last_words(found: Any, *, why: bool = True) -> str:
+    """How it ended; `why`: with the reason, where no summary has given it."""
+    reason = f" ({found['reason']})" if why and found.get("reason") else ""
     verdict, reverted = found.get("verdict") or found.get("state"), found.get("reverted") or "unknown"
     return f"run {found['id']}: {verdict}, revert {reverted}{reason}"
