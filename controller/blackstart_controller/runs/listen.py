@@ -71,13 +71,15 @@ class Listener:
         ctx.log.pulse.beat()
 
     async def clock_measured(self, estimate: ClockEstimate) -> None:
-        self._world.clocks.add(estimate)
-        with contextlib.suppress(StoreFailed):  # only a restart would need it
-            await self._world.store.add_estimate(estimate, self._world.clock.boot_id)
+        in_run = bool(self._concerned(estimate.host))
+        self._world.clocks.add(estimate, in_run=in_run)
+        if in_run:
+            with contextlib.suppress(StoreFailed):  # only a restart would need it
+                await self._world.store.add_estimate(estimate, self._world.clock.boot_id)
 
     async def host_connected(self, host: str, open_faults: Sequence[agent_pb2.OpenFault]) -> None:
         """The host is remembered; what it has open of no living run is reverted."""
-        concerned = [ctx for ctx in self._runs.contexts() if host in ctx.targets or host in ctx.observers]
+        concerned = self._concerned(host)
         for ctx in concerned:  # before anything is written: a lease may have less than a second left
             heard(ctx, host, open_faults)
             await rejoin(ctx, host)
@@ -90,10 +92,12 @@ class Listener:
             await self._revert_orphans(host, orphans)
 
     async def host_lost(self, host: str) -> None:
-        for ctx in list(self._runs.contexts()):
-            if host in ctx.targets or host in ctx.observers:
-                await ctx.log.try_add("host_lost", host=host)
-                ctx.log.pulse.beat()
+        for ctx in self._concerned(host):
+            await ctx.log.try_add("host_lost", host=host)
+            ctx.log.pulse.beat()
+
+    def _concerned(self, host: str) -> list[RunContext]:
+        return [ctx for ctx in self._runs.contexts() if host in ctx.targets or host in ctx.observers]
 
     async def _revert_orphans(self, host: str, order_ids: Sequence[str]) -> None:
         with contextlib.suppress(Unreachable):  # lost again: its next stream lists them again
