@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from blackstart_controller.runs.ports import ClockEstimate
 from blackstart_controller.security.ports import StoredToken
+from blackstart_controller.store import migrations
 from blackstart_controller.store.memory import MemoryStore
 from blackstart_controller.store.model import Draft, HostRow, NewRun, SpoolKey, StoreFailed
 from blackstart_controller.store.ports import Store
@@ -238,6 +240,11 @@ async def test_the_migrations_make_exactly_the_tables_that_the_code_uses(tmp_pat
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
     engine.dispose()
+
+
+def test_a_new_migration_is_announced_as_the_head_so_that_it_is_run() -> None:
+    folder = Path(migrations.__file__).parent
+    assert ScriptDirectory(str(folder)).get_current_head() == migrations.HEAD
 
 
 async def test_a_join_token_is_consumed_once_and_only_by_its_host(sqlite: SqliteStore) -> None:

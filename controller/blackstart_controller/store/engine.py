@@ -7,11 +7,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from blackstart_controller.store.migrations import HEAD
 
 BUSY_TIMEOUT_MS = 10_000
 PRAGMAS = (
@@ -59,11 +59,23 @@ def open_engine(path: Path, *, writes: bool, connections: int) -> AsyncEngine:
 
 
 def _upgrade(connection: Connection) -> None:
+    if _revision(connection) == HEAD:
+        return
+    from alembic import command  # a seventh of a controller's start, for nothing in almost every one
+    from alembic.config import Config
+
     with as_file(files("blackstart_controller.store") / "migrations") as scripts:
         config = Config()
         config.set_main_option("script_location", str(scripts))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
 
 
 async def migrate(engine: AsyncEngine) -> None:
