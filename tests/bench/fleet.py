@@ -1,196 +1,178 @@
-"""Fan-out, halt-all and return after a kill, over simulated agents, beside a bare grpc.aio loop in the same run."""
+"""Fan-out, halt-all, return after a kill over simulated agents: a bare loop, our hub, the controller."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from bench.enrol import Controller
+from blackstart_controller.security.authority import Authority
 
-SWARMS = 2  # processes; one Python process is too slow to stand for a thousand hosts
-ROUNDS = 7
+from bench.children import SERVER_CORE, BenchError, Talker, Usage, free_port
+from bench.controller import Controller
+from bench.swarms import Swarms, swarms
 
-
-class Talker:
-    """A child process that answers each line with one JSON line."""
-
-    def __init__(self, argv: list[str], core: int) -> None:
-        self.process = subprocess.Popen(
-            ["taskset", "-c", str(core), sys.executable, "-m", *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-
-    def ask(self, line: str) -> dict[str, Any]:
-        stdin, stdout = self._pipes()
-        stdin.write(line.encode() + b"\n")
-        stdin.flush()
-        return self.read(stdout)
-
-    def read(self, stdout: IO[bytes] | None = None) -> dict[str, Any]:
-        answer = (stdout or self._pipes()[1]).readline()
-        if not answer:
-            raise SystemExit(f"bench: a child ended ({self.process.poll()})")
-        return dict(json.loads(answer))
-
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        return self.process.stdin, self.process.stdout
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+Figures = dict[str, float]
+ROUNDS = 15
+API_ROUNDS = 7
+SETTLE_S = 1.0
+RETURN_LIMIT_S = 60.0
+DOCUMENT = """\
+experiment: bench
+owner: bench
+limits: {max_hosts: 100000}
+steps:
+  - fault: unit.stop
+    on: role=bench
+    units: [redis]
+    for: 10s
+"""
 
 
-class Swarm:
-    def __init__(self, certs: Path, address: str, agents: int) -> None:
-        share = agents // SWARMS
-        self.agents = share * SWARMS
-        self._members = [
-            Talker(["bench.swarm", str(certs), address, str(first), str(share)], core=1)
-            for first in range(0, self.agents, share)
-        ]
+@dataclass(frozen=True, slots=True)
+class Round:
+    """From the call: the first and the last agent got it, everybody's answer is in."""
 
-    def wait_welcome(self, limit_s: float = 120) -> float:
-        """Seconds until every agent has a welcomed stream."""
-        started = time.monotonic()
-        while (welcome := self._sum("welcome")) < self.agents:
-            if time.monotonic() - started > limit_s:
-                raise SystemExit(f"bench: only {welcome} of {self.agents} agents connected in {limit_s} s")
-            time.sleep(0.05)
-        return time.monotonic() - started
-
-    def _sum(self, key: str) -> int:
-        return sum(int(member.ask("state")[key]) for member in self._members)
-
-    def seen(self, what: str) -> dict[str, int]:
-        parts = [member.ask("seen")[what] for member in self._members]
-        return {
-            "count": sum(part["count"] for part in parts),
-            "last_ns": max(part["last_ns"] for part in parts),
-        }
-
-    def close(self) -> None:
-        for member in self._members:
-            member.close()
+    first_ms: float
+    last_ms: float
+    answered_ms: float = 0.0
+    cpu_s: float = 0.0
 
 
-def bare(certs: Path, agents: int) -> dict[str, float]:
-    """The yardstick's figures."""
+def enrol(controller: Controller, certs: Path, agents: int) -> Figures:
+    """Every host joined through the API; the other servers get a certificate of the same authority."""
+    certs.mkdir()
+    began_s = time.monotonic()
+    for number in range(agents):
+        controller.api.enrol(f"h{number}", certs)
+    took_s = time.monotonic() - began_s
+    pair = Authority.open(controller.state).issue_server(["127.0.0.1"])
+    (certs / "server.key").write_text(pair.key_pem.reveal())
+    (certs / "server.pem").write_bytes(pair.certificate_pem)
+    return {"enrol_ms": took_s * 1e3 / agents}
+
+
+def server(module: str, certs: Path, agents: int) -> Figures:
+    """The figures of bench.MODULE, a server that is told what to do on its standard input."""
     port = free_port()
-    server = Talker(["bench.bare_server", str(certs), str(port)], core=0)
-    server.read()
-    idle = server.ask("usage")
-    swarm = Swarm(certs, f"127.0.0.1:{port}", agents)
+    talker = Talker(module, str(certs), str(port), core=SERVER_CORE)
     try:
-        connected_s = swarm.wait_welcome()
-        usage = server.ask("usage")
-        fan_outs = [server.ask("fanout") for _ in range(ROUNDS)][1:]
-        halts = [server.ask("halt") for _ in range(ROUNDS)][1:]
+        with _connected(talker.usage, certs, f"127.0.0.1:{port}", agents) as (swarm, found):
+            fan_outs = [_told(talker, swarm, "fan_out", "resolved") for _ in range(ROUNDS)][1:]
+            halts = [_told(talker, swarm, "halt", "reverted") for _ in range(ROUNDS)][1:]
     finally:
-        swarm.close()
-        server.close()
+        talker.close()
+    cpu_s = statistics.median(one.cpu_s for one in fan_outs)
+    return found | _medians(fan_outs, halts) | {"fan_out_us": cpu_s * 1e6 / agents}
+
+
+def controller(served: Controller, certs: Path, agents: int, *, idle_s: float) -> Figures:
+    """The real controller's figures: plans and halts by its API, then idle, then killed and restarted."""
+    with _connected(served.usage, certs, served.agents_address, agents) as (swarm, found):
+        before = served.usage()
+        fan_outs = [_planned(served, swarm) for _ in range(API_ROUNDS)][1:]
+        after = served.usage()
+        halts = [_halted(served, swarm) for _ in range(API_ROUNDS)][1:]
+        found |= _medians(fan_outs, halts)
+        found["fan_out_us"] = (after.cpu_s - before.cpu_s) * 1e6 / agents / API_ROUNDS
+        found["idle_percent"] = _idle_percent(served, idle_s)
+        found |= _killed(served, swarm)
+    return found
+
+
+def _killed(served: Controller, swarm: Swarms) -> Figures:
+    """kill -9 and a restart at once: when is the last agent back, and is it every agent?"""
+    killed_ns = time.monotonic_ns()
+    served.kill()
+    served.start()
+    ready_ns = time.monotonic_ns()
+    back = swarm.count_connected(RETURN_LIMIT_S)
+    last_ns = swarm.seen("welcome").last_ns
     return {
-        "connected_s": connected_s,
-        "kib_per_agent": (usage["rss_mib"] - idle["rss_mib"]) * 1024 / swarm.agents,
-        "connect_us_per_agent": (usage["cpu_s"] - idle["cpu_s"]) * 1e6 / swarm.agents,
-        "fan_out_ms": statistics.median(one["acked_ms"] for one in fan_outs),
-        "fan_out_us_per_agent": statistics.median(one["cpu_used_s"] for one in fan_outs) * 1e6 / swarm.agents,
-        "halt_ms": statistics.median(one["acked_ms"] for one in halts),
+        "ready_s": served.ready_s,
+        "back": back,
+        "lost": swarm.agents - back,
+        "back_s": (last_ns - killed_ns) / 1e9,
+        "back_after_ready_s": (last_ns - ready_ns) / 1e9,
     }
-
-
-def ours(controller: Controller, certs: Path, agents: int) -> dict[str, float]:
-    """The real controller's figures: its own process, database, API and audit included."""
-    idle = controller.usage()
-    swarm = Swarm(certs, controller.agents_address, agents)
-    try:
-        connected_s = swarm.wait_welcome()
-        time.sleep(2)  # the first clock bursts are part of connecting
-        usage = controller.usage()
-        fan_outs = [_fan_out(controller, swarm) for _ in range(ROUNDS)][1:]
-        halts = [_halt(controller, swarm) for _ in range(ROUNDS)][1:]
-        before = controller.usage()
-        time.sleep(5)
-        after = controller.usage()
-        controller.kill()
-        severed = time.monotonic()
-        controller.start()
-        swarm.wait_welcome()
-        back_s = time.monotonic() - severed
-    finally:
-        swarm.close()
-    return {
-        "connected_s": connected_s,
-        "kib_per_agent": (usage["rss_mib"] - idle["rss_mib"]) * 1024 / swarm.agents,
-        "connect_us_per_agent": (usage["cpu_s"] - idle["cpu_s"]) * 1e6 / swarm.agents,
-        "fan_out_ms": statistics.median(one["received_ms"] for one in fan_outs),
-        "fan_out_us_per_agent": statistics.median(one["cpu_s"] for one in fan_outs) * 1e6 / swarm.agents,
-        "halt_ms": statistics.median(one["received_ms"] for one in halts),
-        "idle_percent": (after["cpu_s"] - before["cpu_s"]) * 20,
-        "back_s": back_s,
-    }
-
-
-def _fan_out(controller: Controller, swarm: Swarm) -> dict[str, float]:
-    """`plan` for every host: each agent is asked what would be hit, and answers."""
-    return _timed(controller, swarm, controller.plan_everything, "resolved")
-
-
-def _halt(controller: Controller, swarm: Swarm) -> dict[str, float]:
-    return _timed(controller, swarm, controller.halt_all, "reverted")
-
-
-def _timed(controller: Controller, swarm: Swarm, act: Any, what: str) -> dict[str, float]:
-    swarm.seen(what)
-    before, started = controller.usage(), time.monotonic_ns()
-    act()
-    deadline = time.monotonic() + 10
-    time.sleep(0.2)
-    seen = swarm.seen(what)
-    if seen["count"] < swarm.agents or time.monotonic() > deadline:
-        raise SystemExit(f"bench: {what}: only {seen['count']} of {swarm.agents} agents were reached")
-    used = controller.usage()["cpu_s"] - before["cpu_s"]
-    return {"received_ms": (seen["last_ns"] - started) / 1e6, "cpu_s": used}
-
-
-def free_port() -> int:
-    """A port below the ephemeral range that nobody listens on now."""
-    for port in range(18470, 19470):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise SystemExit("bench: no free port between 18470 and 19470")
 
 
 @contextmanager
-def raised_files() -> Iterator[None]:
-    import resource
+def _connected(
+    usage: Callable[[], Usage], certs: Path, address: str, agents: int
+) -> Iterator[tuple[Swarms, Figures]]:
+    """All agents are connected; what they cost the server so far."""
+    empty, began_ns = usage(), time.monotonic_ns()
+    with swarms(certs, address, agents) as swarm:
+        last_ns = swarm.wait_connected().last_ns
+        time.sleep(SETTLE_S)  # the first clock bursts are a part of connecting
+        full = usage()
+        yield (
+            swarm,
+            {
+                "connected_s": (last_ns - began_ns) / 1e9,
+                "connect_us": (full.cpu_s - empty.cpu_s) * 1e6 / agents,
+                "kib_per_agent": (full.rss_kib - empty.rss_kib) / agents,
+                "rss_mib": full.rss_kib / 1024,
+            },
+        )
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+def _told(talker: Talker, swarm: Swarms, command: str, what: str) -> Round:
+    swarm.reset()
+    answer = talker.ask(command)
+    seen = swarm.wait_all(what)
+    started_ns = answer["started_ns"]
+    return Round(
+        first_ms=(seen.first_ns - started_ns) / 1e6,
+        last_ms=(seen.last_ns - started_ns) / 1e6,
+        answered_ms=(answer.get("answered_ns", started_ns) - started_ns) / 1e6,
+        cpu_s=answer.get("cpu_s", 0.0),
+    )
 
 
-def show(rows: Mapping[str, Mapping[str, float]]) -> None:
-    keys = list(dict.fromkeys(key for row in rows.values() for key in row))
-    print(f"{'':24}" + "".join(f"{name:>14}" for name in rows))
-    for key in keys:
-        values = "".join(f"{row[key]:>14.1f}" if key in row else f"{'–':>14}" for row in rows.values())
-        print(f"{key:24}{values}")
+def _planned(served: Controller, swarm: Swarms) -> Round:
+    """A plan that targets every host: each is asked what would be hit there."""
+    return _posted(
+        swarm,
+        lambda: _check(served.api.post("/v1/plans", {"document": DOCUMENT})["answers"], swarm.agents),
+        "resolved",
+    )
 
 
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+def _halted(served: Controller, swarm: Swarms) -> Round:
+    return _posted(swarm, lambda: served.api.post("/v1/halt", {"reason": "bench"}), "reverted")
+
+
+def _posted(swarm: Swarms, act: Callable[[], object], what: str) -> Round:
+    swarm.reset()
+    started_ns = time.monotonic_ns()
+    act()
+    answered_ns = time.monotonic_ns()
+    seen = swarm.wait_all(what)
+    return Round(*((at - started_ns) / 1e6 for at in (seen.first_ns, seen.last_ns, answered_ns)))
+
+
+def _check(answers: list[Any], agents: int) -> None:
+    refused = [answer for answer in answers if answer["refusals"]]
+    if len(answers) != agents or refused:
+        raise BenchError(f"plan: {len(answers)} answers of {agents} agents; refused: {refused[:3]}")
+
+
+def _medians(fan_outs: Sequence[Round], halts: Sequence[Round]) -> Figures:
+    return {
+        "fan_out_first_ms": statistics.median(one.first_ms for one in fan_outs),
+        "fan_out_last_ms": statistics.median(one.last_ms for one in fan_outs),
+        "fan_out_answered_ms": statistics.median(one.answered_ms for one in fan_outs),
+        "halt_last_ms": statistics.median(one.last_ms for one in halts),
+    }
+
+
+def _idle_percent(served: Controller, window_s: float) -> float:
+    before, began_s = served.usage().cpu_s, time.monotonic()
+    time.sleep(window_s)
+    return (served.usage().cpu_s - before) * 100 / (time.monotonic() - began_s)

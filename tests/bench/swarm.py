@@ -1,118 +1,129 @@
-"""Many simulated agents in one process: real mutual TLS, one TCP connection each, the real contract, no faults.
+"""Many simulated agents in one process: mutual TLS and a TCP connection each, the real contract, no faults.
 
-`python swarm.py CERTS ADDRESS FIRST COUNT` connects hosts FIRST to FIRST+COUNT-1 with the certificates
-`CERTS/NAME.pem` and `.key`, then prints one JSON line for each line read from standard input:
-
-* `state`  how many streams are welcome now
-* `seen`   when (CLOCK_MONOTONIC, ns) each agent last got a Resolve and a RevertAll: first, last, count
-* `quit`
+Dialling and back-off are the real link's. `python -m bench.swarm CERTS ADDRESS FIRST COUNT` keeps hosts
+hFIRST … connected with `CERTS/NAME.pem` and `.key`. Commands: `state` (welcomed streams, and since when,
+CLOCK_MONOTONIC), `seen` (when a Resolve and a RevertAll arrived since the last `reset`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import random
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
+from blackstart_agent.link.backoff import Backoff
+from blackstart_agent.link.dial import secure_dial
+from blackstart_agent.link.keystore import Identity
 from blackstart_proto.v1 import agent_pb2, agent_pb2_grpc, faults_pb2
 
-OPTIONS = [
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-]
+from bench.control import serve_commands
+
+Call: TypeAlias = "grpc.aio.StreamStreamCall[agent_pb2.FromAgent, agent_pb2.ToAgent]"
+BOOT = "00000000-0000-0000-0000-000000000000"
 
 
 class SimulatedAgent:
-    """One stream that answers what a controller asks and reconnects with full jitter for ever."""
+    """One stream that answers what a controller asks, and comes back for ever."""
 
-    def __init__(self, name: str, certs: Path, address: str) -> None:
-        self.name = name
-        self.welcome = False
-        self.resolved_ns = 0
-        self.reverted_ns = 0
-        self._address = address
-        self._credentials = grpc.ssl_channel_credentials(
-            (certs / "ca.pem").read_bytes(),
-            (certs / f"{name}.key").read_bytes(),
-            (certs / f"{name}.pem").read_bytes(),
+    def __init__(self, number: int, certs: Path, address: str) -> None:
+        self.name = f"h{number}"
+        self.welcome_ns = self.resolved_ns = self.reverted_ns = 0
+        self._beat_s = 0.0
+        self._hello = agent_pb2.Hello(
+            host=self.name,
+            site=f"s{number % 4}",
+            labels={"role": "bench"},
+            version="0.1.0",
+            boot_id=BOOT,
+            addresses=[f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"],
+            fault_kinds=["network.partition", "process.kill", "process.pause", "unit.stop", "host.blackout"],
+            probe_kinds=["http", "tcp", "redis", "nats", "command"],
         )
+        pems = [(certs / name).read_bytes() for name in (f"{self.name}.key", f"{self.name}.pem", "ca.pem")]
+        identity = Identity(*pems)
+        self._dial = secure_dial(address, lambda: identity)
 
     async def live(self) -> None:
-        attempt = 0
+        backoff = Backoff(random.Random())
         while True:
-            try:
+            with contextlib.suppress(grpc.aio.BaseError, asyncio.InvalidStateError):
                 await self._session()
-            except grpc.aio.AioRpcError:
-                pass
-            finally:
-                attempt = 0 if self.welcome else attempt + 1
-                self.welcome = False
-            await asyncio.sleep(random.uniform(0, min(5.0, 0.2 * 2**attempt)))
+            if self.welcome_ns:
+                self.welcome_ns = 0
+                backoff.reset()
+            await asyncio.sleep(backoff.next_s())
 
     async def _session(self) -> None:
-        async with grpc.aio.secure_channel(self._address, self._credentials, options=OPTIONS) as channel:
-            stream = agent_pb2_grpc.FleetStub(channel).Connect()
-            hello = agent_pb2.Hello(
-                host=self.name,
-                site=f"s{hash(self.name) % 4}",
-                version="0.1.0",
-                boot_id="bench",
-                addresses=["127.0.0.1"],
-                fault_kinds=["host.blackout"],
-                probe_kinds=["tcp"],
-            )
-            await stream.write(agent_pb2.FromAgent(hello=hello))
-            while (message := await stream.read()) is not grpc.aio.EOF:
-                await self._answer(stream, message)
+        async with self._dial() as channel:
+            call: Call = agent_pb2_grpc.FleetStub(channel).Connect()
+            await call.write(agent_pb2.FromAgent(hello=self._hello))
+            beats: asyncio.Task[None] | None = None
+            try:
+                while isinstance(message := await call.read(), agent_pb2.ToAgent):
+                    if message.WhichOneof("body") == "welcome":
+                        self.welcome_ns = time.monotonic_ns()
+                        beats = asyncio.create_task(_beat(call, message.welcome.beat_ms / 1000))
+                    else:
+                        await self._answer(call, message, time.monotonic_ns())
+            finally:
+                if beats is not None:
+                    beats.cancel()
 
-    async def _answer(
-        self, stream: grpc.aio.StreamStreamCall[agent_pb2.FromAgent, agent_pb2.ToAgent], message: agent_pb2.ToAgent
-    ) -> None:
-        now = time.monotonic_ns()
-        kind = message.WhichOneof("body")
-        if kind == "welcome":
-            self.welcome = True
-        elif kind == "clock":
-            reply = agent_pb2.ClockReply(id=message.clock.id, received_ns=now, sent_ns=time.monotonic_ns())
-            await stream.write(agent_pb2.FromAgent(clock=reply))
-        elif kind in ("resolve", "arm"):
-            self.resolved_ns = now
-            asked = message.resolve if kind == "resolve" else message.arm
-            answer = agent_pb2.Answer(
-                request=asked.request, resolution=faults_pb2.Resolution(order_id=asked.order.id)
-            )
-            await stream.write(agent_pb2.FromAgent(answer=answer))
-        elif kind in ("revert_all", "report_faults"):
-            self.reverted_ns = now
-            await stream.write(agent_pb2.FromAgent(open_faults=agent_pb2.OpenFaults()))
+    async def _answer(self, call: Call, message: agent_pb2.ToAgent, now_ns: int) -> None:
+        match message.WhichOneof("body"):
+            case "clock":
+                reply = agent_pb2.ClockReply(
+                    id=message.clock.id, received_ns=now_ns, sent_ns=time.monotonic_ns()
+                )
+                await call.write(agent_pb2.FromAgent(clock=reply))
+            case "resolve":
+                self.resolved_ns = now_ns
+                resolution = faults_pb2.Resolution(order_id=message.resolve.order.id)
+                answer = agent_pb2.Answer(request=message.resolve.request, resolution=resolution)
+                await call.write(agent_pb2.FromAgent(answer=answer))
+            case "revert_all":
+                self.reverted_ns = now_ns
+                await call.write(agent_pb2.FromAgent(open_faults=agent_pb2.OpenFaults()))
+            case _:
+                pass
 
 
-def _spread(times: list[int]) -> dict[str, int]:
-    seen = sorted(value for value in times if value)
-    return {"count": len(seen), "first_ns": seen[0] if seen else 0, "last_ns": seen[-1] if seen else 0}
+async def _beat(call: Call, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await call.write(agent_pb2.FromAgent(beat=agent_pb2.Beat(mono_ns=time.monotonic_ns())))
+
+
+def _spread(times: Iterable[int]) -> dict[str, object]:
+    seen = [value for value in times if value]
+    return {"count": len(seen), "first_ns": min(seen, default=0), "last_ns": max(seen, default=0)}
 
 
 async def main(certs: Path, address: str, first: int, count: int) -> None:
-    agents = [SimulatedAgent(f"h{number}", certs, address) for number in range(first, first + count)]
+    agents = [SimulatedAgent(number, certs, address) for number in range(first, first + count)]
     lives = [asyncio.create_task(agent.live()) for agent in agents]
-    loop = asyncio.get_running_loop()
-    while (line := (await loop.run_in_executor(None, sys.stdin.readline)).strip()) not in ("", "quit"):
-        if line == "seen":
-            report: dict[str, object] = {
-                "resolved": _spread([agent.resolved_ns for agent in agents]),
-                "reverted": _spread([agent.reverted_ns for agent in agents]),
-            }
-            for agent in agents:
-                agent.resolved_ns = agent.reverted_ns = 0
-        else:
-            report = {"welcome": sum(agent.welcome for agent in agents)}
-        print(json.dumps(report), flush=True)
+
+    async def state() -> dict[str, object]:
+        return {"welcome": _spread(agent.welcome_ns for agent in agents)}
+
+    async def seen() -> dict[str, object]:
+        return {
+            "resolved": _spread(agent.resolved_ns for agent in agents),
+            "reverted": _spread(agent.reverted_ns for agent in agents),
+        }
+
+    async def reset() -> dict[str, object]:
+        for agent in agents:
+            agent.resolved_ns = agent.reverted_ns = 0
+        return {}
+
+    await serve_commands({"state": state, "seen": seen, "reset": reset})
     for life in lives:
         life.cancel()
 
