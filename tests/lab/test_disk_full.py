@@ -1,4 +1,4 @@
-"""An agent's disk is full before or during a fault: refused, or reverted in time and told when there is room."""
+"""A disk is full before or during a fault: refused, or reverted in time and told once there is room."""
 
 from __future__ import annotations
 
