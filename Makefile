@@ -14,7 +14,7 @@ help:
 	@echo 'make test          tests, without the slow ones'
 	@echo 'make test-deep     the slow ones: real hosts, random kills, long outages'
 	@echo 'make demo          a site goes dark; writes demo/report.{html,json,md}'
-	@echo 'make bench         figures, side by side with a bare loop'
+	@echo 'make bench         figures, side by side with a bare loop; writes bench/'
 	@echo 'make requirements  pins again (UPGRADE=1: to newer versions)'
 	@echo 'make clean         removes what these targets made'
 
@@ -43,7 +43,7 @@ test: setup .venv/debian-test
 	$(BIN)/pytest -m 'not deep'
 
 test-deep: setup .venv/debian-test
-	$(BIN)/pytest -m deep --timeout 1800 -n 3 --dist loadfile -rP
+	$(BIN)/pytest -m deep --timeout 1800 -rP
 
 demo: setup
 	@$(BIN)/python deploy/demo/run.py
@@ -55,4 +55,4 @@ requirements:
 	requirements/refresh.sh
 
 clean:
-	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -90,14 +90,13 @@ def _killed(served: Controller, swarm: Swarms) -> Figures:
     served.kill()
     served.start()
     ready_ns = time.monotonic_ns()
-    back = swarm.count_connected(RETURN_LIMIT_S)
-    last_ns = swarm.seen("welcome").last_ns
+    back = swarm.wait_back(killed_ns, RETURN_LIMIT_S)
     return {
         "ready_s": served.ready_s,
-        "back": back,
-        "lost": swarm.agents - back,
-        "back_s": (last_ns - killed_ns) / 1e9,
-        "back_after_ready_s": (last_ns - ready_ns) / 1e9,
+        "back": back.count,
+        "lost": swarm.agents - back.count,
+        "back_s": (back.last_ns - killed_ns) / 1e9,
+        "back_after_ready_s": (back.last_ns - ready_ns) / 1e9,
     }
 
 

@@ -20,11 +20,13 @@ import grpc
 from blackstart_agent.link.backoff import Backoff
 from blackstart_agent.link.dial import secure_dial
 from blackstart_agent.link.keystore import Identity
+from blackstart_agent.link.stream import STEADY_S
 from blackstart_proto.v1 import agent_pb2, agent_pb2_grpc, faults_pb2
 
 from bench.control import serve_commands
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[agent_pb2.FromAgent, agent_pb2.ToAgent]"
+LOST = (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
 BOOT = "00000000-0000-0000-0000-000000000000"
 
 
@@ -34,7 +36,6 @@ class SimulatedAgent:
     def __init__(self, number: int, certs: Path, address: str) -> None:
         self.name = f"h{number}"
         self.welcome_ns = self.resolved_ns = self.reverted_ns = 0
-        self._beat_s = 0.0
         self._hello = agent_pb2.Hello(
             host=self.name,
             site=f"s{number % 4}",
@@ -52,10 +53,10 @@ class SimulatedAgent:
     async def live(self) -> None:
         backoff = Backoff(random.Random())
         while True:
-            with contextlib.suppress(grpc.aio.BaseError, asyncio.InvalidStateError):
+            began_s = time.monotonic()
+            with contextlib.suppress(*LOST):
                 await self._session()
-            if self.welcome_ns:
-                self.welcome_ns = 0
+            if time.monotonic() - began_s > STEADY_S:
                 backoff.reset()
             await asyncio.sleep(backoff.next_s())
 
@@ -72,6 +73,7 @@ class SimulatedAgent:
                     else:
                         await self._answer(call, message, time.monotonic_ns())
             finally:
+                self.welcome_ns = 0
                 if beats is not None:
                     beats.cancel()
 
@@ -107,7 +109,6 @@ def _spread(times: Iterable[int]) -> dict[str, object]:
 
 async def main(certs: Path, address: str, first: int, count: int) -> None:
     agents = [SimulatedAgent(number, certs, address) for number in range(first, first + count)]
-    lives = [asyncio.create_task(agent.live()) for agent in agents]
 
     async def state() -> dict[str, object]:
         return {"welcome": _spread(agent.welcome_ns for agent in agents)}
@@ -123,9 +124,11 @@ async def main(certs: Path, address: str, first: int, count: int) -> None:
             agent.resolved_ns = agent.reverted_ns = 0
         return {}
 
-    await serve_commands({"state": state, "seen": seen, "reset": reset})
-    for life in lives:
-        life.cancel()
+    async with asyncio.TaskGroup() as group:  # a bug in one agent ends them all: no silence
+        lives = [group.create_task(agent.live()) for agent in agents]
+        await serve_commands({"state": state, "seen": seen, "reset": reset})
+        for life in lives:
+            life.cancel()
 
 
 if __name__ == "__main__":

@@ -54,12 +54,14 @@ class Swarms:
     def wait_connected(self) -> Seen:
         return self.wait_all("welcome", CONNECT_LIMIT_S)
 
-    def count_connected(self, limit_s: float) -> int:
-        """How many are connected when all are, or after `limit_s`."""
+    def wait_back(self, since_ns: int, limit_s: float) -> Seen:
+        """Who is connected when all have come back since then, or after `limit_s`."""
         deadline_s = time.monotonic() + limit_s
-        while (count := self.seen("welcome").count) < self.agents and time.monotonic() < deadline_s:
+        seen = self.seen("welcome")
+        while (seen.count < self.agents or seen.first_ns < since_ns) and time.monotonic() < deadline_s:
             time.sleep(0.02)
-        return count
+            seen = self.seen("welcome")
+        return seen
 
 
 @contextmanager
