@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from blackstart_agent.guardian import leases
 from blackstart_agent.guardian.leases import MS, Lease
 from hypothesis import given
@@ -66,7 +67,12 @@ def test_renewal_never_shortens_revives_nothing_and_shortening_never_lengthens(
 
 
 def test_an_armed_order_is_never_sealed() -> None:
-    assert leases.armed(5).shortened(10, 1).expires_ns == 10 + MS
+    assert leases.armed(5, 4_000).shortened(10, 1).expires_ns == 10 + MS
+
+
+@pytest.mark.parametrize(("lease_ms", "lasts_ms"), [(1, 2_000), (4_000, 4_000), (600_000, 15_000)])
+def test_an_armed_order_waits_for_its_own_lease_within_2_s_to_15_s(lease_ms: int, lasts_ms: int) -> None:
+    assert leases.armed(5, lease_ms).expires_ns == 5 + lasts_ms * MS
 
 
 def test_a_renewal_in_the_last_moments_before_t0_does_not_cut_the_lease_short() -> None:

@@ -12,7 +12,7 @@ from blackstart_controller.plan.model import HostOrder, Mode, PlannedProbe
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
 GRACE_S = 1.0
-ARM_LEASE_S = 60.0
+MIN_ARM_LEASE_S, MAX_ARM_LEASE_S = 2.0, 15.0
 BATCH_S = 0.2
 
 
@@ -75,7 +75,7 @@ class FakeAgent:
         resolution.refusals.extend(self.refuses_arm)
         if not resolution.refusals and order.id not in self.orders:
             held = self.orders[order.id] = Held(order, run_id)
-            self._lease(held, self.now_s() + ARM_LEASE_S)
+            self._lease(held, self.now_s() + _arm_lease_s(order))
             self._tell(order.id, agent_pb2.EVENT_KIND_ARMED)
         return resolution
 
@@ -95,7 +95,7 @@ class FakeAgent:
                 continue
             armed = held.state == agent_pb2.FAULT_STATE_ARMED
             if held.order.mode == Mode.TETHERED or armed:
-                self._lease(held, self.now_s() + (ARM_LEASE_S if armed else lease_ms / 1000))
+                self._lease(held, self.now_s() + (_arm_lease_s(held.order) if armed else lease_ms / 1000))
 
     def revert(self, order_ids: Sequence[str], reason: str) -> None:
         for order_id in order_ids:
@@ -270,3 +270,7 @@ class FakeAgent:
                 samples=samples,
             )
             self.told()
+
+
+def _arm_lease_s(order: HostOrder) -> float:
+    return min(max(order.lease_s, MIN_ARM_LEASE_S), MAX_ARM_LEASE_S)

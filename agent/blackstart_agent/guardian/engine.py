@@ -104,7 +104,7 @@ class Engine:
         now = self._now()
         for life in self._known(order_ids):
             if life.phase is Phase.ARMED and not life.lease.expired(now):
-                life.lease, life.trouble = leases.armed(now), ""
+                life.lease, life.trouble = leases.armed(now, life.lease_ms), ""
             elif life.phase in LEASED:
                 self.course.set_lease(life, life.lease.renewed(now, lease_ms))
 
@@ -219,7 +219,7 @@ class Engine:
             order.id,
             order.run_id,
             order.fault.kind,
-            leases.armed(self._now()),
+            leases.armed(self._now(), order.lease_ms),
             doer,
             undoer,
             sealed=order.mode == faults_pb2.MODE_SEALED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 MS = 1_000_000
-ARM_LEASE_NS = 60_000 * MS  # armed, and nobody says when
+MIN_ARM_LEASE_MS, MAX_ARM_LEASE_MS = 2_000, 15_000  # armed, and nobody says when
 MAX_LEASE_MS = 60_000
 MAX_HOLD_MS = 86_400_000
 MAX_LEAD_NS = 60_000 * MS  # how far ahead T0 may lie
@@ -37,9 +37,13 @@ class Lease:
         return now_ns >= self.expires_ns
 
 
-def armed(now_ns: int) -> Lease:
-    """Of an order that is armed and not injected: it never outlives a lost stream, sealed or not."""
-    return Lease(False, now_ns + ARM_LEASE_NS, now_ns + ARM_LEASE_NS)
+def armed(now_ns: int, lease_ms: int) -> Lease:
+    """Of an order that is armed and not injected: it never outlives a lost stream, sealed or not.
+
+    It lasts as long as the order's own lease, 2 s to 15 s, and is renewed while the order waits for its moment.
+    """
+    expires_ns = now_ns + min(max(lease_ms, MIN_ARM_LEASE_MS), MAX_ARM_LEASE_MS) * MS
+    return Lease(False, expires_ns, expires_ns)
 
 
 def injected(t0_ns: int, *, sealed: bool, lease_ms: int, hold_ms: int) -> Lease:

@@ -16,7 +16,7 @@ from blackstart_controller.runs.states import OrderState, RunState
 FORWARD = frozenset({RunState.ARMING, RunState.BASELINE, RunState.INJECTING, RunState.HOLDING})
 WATCHING = FORWARD | {RunState.REVERTING, RunState.SETTLING} - {RunState.ARMING}
 KEPT = frozenset({OrderState.ARMED, OrderState.FIRING, OrderState.INJECTED})
-KEEP_ARMED_S = 15.0  # an agent gives an armed order up after 60 s without a word
+MAX_ARM_LEASE_S = 15.0  # an agent gives an armed order up after its lease, at most so long, without a word
 
 
 async def rejoin(ctx: RunContext, host: str) -> None:
@@ -34,8 +34,9 @@ async def rejoin(ctx: RunContext, host: str) -> None:
 
 async def keep_armed(ctx: RunContext) -> None:
     """For ever: what is armed and waits for its moment does not expire."""
+    lease_s = min(min(facts.order.lease_s, MAX_ARM_LEASE_S) for facts in ctx.facts.values())
     while True:
-        await asyncio.sleep(KEEP_ARMED_S)
+        await asyncio.sleep(lease_s / 3)
         for host, facts in by_host(ctx.facts.values()).items():
             armed = [one for one in facts if one.state == OrderState.ARMED]
             if armed and ctx.fleet.connected(host):
