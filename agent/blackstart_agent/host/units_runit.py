@@ -21,6 +21,7 @@ from blackstart_agent.host.ports import SIGKILL, SIGTERM, Process, Unit
 
 VARIABLE = "BLACKSTART_UNIT"
 _STATUS_BYTES = 20
+_FINISHING = 2
 _POLL_S = 0.01
 _READ_POLL_S = 0.0002  # runsv answers in less than a millisecond
 _READ_TIMEOUT_S = 0.1
@@ -87,12 +88,15 @@ class RunitUnits:
         return (self._services / name / "supervise" / "status").exists()  # the last thing that runsv makes
 
     def _unit(self, name: str) -> Unit:
-        """From runsv's status file: 12 bytes of time, the pid (little endian), paused, want, term, state."""
+        """From runsv's status file: 12 bytes of time, the pid (little endian), paused, want, term, state.
+
+        In state 2 the pid is that of the finish script, which tidies up after the unit and is no process of it.
+        """
         path = self._services / name / "supervise" / "status"
         status = process.read(str(path), _STATUS_BYTES)
         if len(status) < _STATUS_BYTES:
             raise HostError(f"runit: {path} is too short to be read; is runsv of {name} alive?")
-        main_pid = int.from_bytes(status[12:16], "little")
+        main_pid = 0 if status[19] == _FINISHING else int.from_bytes(status[12:16], "little")
         runs = main_pid != 0 and process.read_process(main_pid) is not None  # runsv writes a moment later
         return Unit(name, running=runs, held=status[17:18] == b"d", main_pid=main_pid)
 
