@@ -157,6 +157,15 @@ def test_never_back_is_censored_and_misses_its_objective() -> None:
     assert recovery.met is False
 
 
+def test_a_service_that_was_down_when_the_run_was_cut_short_is_unknown_not_missing() -> None:
+    watched = series(every([(100.05, 999)]))
+    made = plan(watched)
+    (recovery,) = measure(made, [span()], [watched], watched_until_ns=ns(END + 0.5))
+    assert recovery.outcome is Outcome.UNKNOWN
+    assert recovery.reason == "it was down when the run ended, too soon after the fault to tell"
+    assert recovery.recovery is not None and recovery.recovery.censored
+
+
 def test_a_streak_shorter_than_settle_at_the_end_of_the_watch_is_not_back() -> None:
     assert one(series(every([(100.05, 158.5)]))).outcome is Outcome.NOT_BACK
     assert one(series(every([(100.05, 157.5)]))).outcome is Outcome.CAME_BACK

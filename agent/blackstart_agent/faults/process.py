@@ -99,9 +99,21 @@ class ProcessPause:
 
     @classmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
-        stopped = {select.same(process) for process in host.processes.list() if process.stopped}
-        awake = [process for process in _ours(undo) if select.same(process) not in stopped]
-        return [f"{select.label(process)} is not stopped" for process in awake]
+        """Of what is there now: a child that ended before T0 need not stand still, a later one must.
+
+        A child that ended under its stopped parent stays a zombie until revert; it runs no more.
+        """
+        recorded = {select.same(process) for process in _ours(undo)}
+        matching = {select.same(process) for process in select.selector_of(undo).matches(host)}
+        found = [process for process in host.processes.list() if select.same(process) in recorded | matching]
+        if not _still_stopped(host, undo):
+            return [f"no process that matches {select.selector_of(undo)} is stopped"]
+        spare = select.Untouchable.of(undo)
+        return [
+            f"{select.label(process)} is not stopped"
+            for process in found
+            if not process.stopped and host.processes.alive(process) and not spare.reason(process)
+        ]
 
     @classmethod
     def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None:

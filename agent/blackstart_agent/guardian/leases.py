@@ -40,7 +40,7 @@ class Lease:
 def armed(now_ns: int, lease_ms: int) -> Lease:
     """Of an order that is armed and not injected: it never outlives a lost stream, sealed or not.
 
-    It lasts as long as the order's own lease, 2 s to 15 s, and is renewed while the order waits for its moment.
+    It lasts as long as the order's own lease, 2 s to 15 s, and is renewed while the order waits for T0.
     """
     expires_ns = now_ns + min(max(lease_ms, MIN_ARM_LEASE_MS), MAX_ARM_LEASE_MS) * MS
     return Lease(False, expires_ns, expires_ns)

@@ -90,7 +90,7 @@ class RunitUnits:
     def _unit(self, name: str) -> Unit:
         """From runsv's status file: 12 bytes of time, the pid (little endian), paused, want, term, state.
 
-        In state 2 the pid is that of the finish script, which tidies up after the unit and is no process of it.
+        In state 2 the pid is that of the finish script, which tidies up after the unit and is none of it.
         """
         path = self._services / name / "supervise" / "status"
         status = process.read(str(path), _STATUS_BYTES)

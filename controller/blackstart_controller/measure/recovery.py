@@ -5,7 +5,7 @@ seen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blackstart_controller.measure.combine import NS_PER_S, Sight, Window, merge, sight
 from blackstart_controller.measure.faults import Moment, Wave, cause, ends, held_until_ns
@@ -97,7 +97,9 @@ def judge(scene: Scene, service: Service, sights: Sequence[Sight], found: Sequen
         return Judged(Outcome.UNKNOWN, reason="it was already down before the fault")
     wave = cause(scene.waves, first)
     if found[-1].first_ok_ns is None:
-        return _not_back(seeing, found[-1], wave)
+        judged = _not_back(seeing, found[-1], wave)
+        cut_short = _cut_short(scene.window, ends(scene.plan, wave, service))
+        return replace(judged, outcome=Outcome.UNKNOWN, reason=cut_short) if cut_short else judged
     return _back(scene, service, wave, first)
 
 
@@ -120,6 +122,14 @@ def _not_back(seeing: Sequence[Sight], last: Outage, wave: Wave) -> Judged:
             reason=f"it was down when {names} stopped answering; later unknown",
         )
     return Judged(Outcome.NOT_BACK, recovery=censored)
+
+
+def _cut_short(window: Window, fault_ends: Iterable[Moment | None]) -> str:
+    """Why "not back" would say too much: the run was over before anybody could have been seen to be back."""
+    last_ns = max((moment.high_ns for moment in fault_ends if moment is not None), default=0)
+    if window.until_ns >= last_ns + window.settle_ns:
+        return ""
+    return "it was down when the run ended, too soon after the fault to tell"
 
 
 def _back(scene: Scene, service: Service, wave: Wave, outage: Outage) -> Judged:
