@@ -1,7 +1,7 @@
 """For all tests: gRPC is told to leave fork alone, before anybody imports it.
 
-The lab's holder is forked. gRPC's own handlers around fork would abort the process when a test before it had a
-channel open; the holder never uses gRPC.
+The lab's holder is forked. Handlers of gRPC around fork would abort the process when a test before it had
+a channel open; the holder never uses gRPC.
 """
 
 from __future__ import annotations
