@@ -6,12 +6,15 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -108,6 +111,19 @@ class Talker:
         if not answer:
             raise BenchError(f"{self.process.args!r} ended with {self.process.wait()}")
         return dict(json.loads(answer))
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards, also when a process that was told to end still writes into it."""
+    folder = Path(tempfile.mkdtemp(prefix="blackstart-bench-"))
+    try:
+        yield folder
+    finally:
+        deadline_s = time.monotonic() + 5
+        while folder.exists() and time.monotonic() < deadline_s:
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.05)
 
 
 def _open(pipe: IO[bytes] | None) -> IO[bytes]:

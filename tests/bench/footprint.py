@@ -1,6 +1,6 @@
 """A real agent against a real controller, in a network namespace of their own: memory, idle CPU, start.
 
-`python -m bench.footprint IDLE_S` prints one line of JSON. `measure` runs it in that namespace.
+`python -m bench.footprint FOLDER IDLE_S` prints one line of JSON. `measure` runs it in that namespace.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.children import LIBC, PR_SET_PDEATHSIG, BenchError, Usage, spawn, stop, usage, wait_until
+from bench.children import LIBC, PR_SET_PDEATHSIG, BenchError, Usage, scratch, spawn, stop, usage, wait_until
 from bench.controller import Controller
 
 AGENT = (sys.executable, "-c", "import sys; from blackstart_agent.cli import main; sys.exit(main())")
@@ -37,12 +36,18 @@ def measure(idle_s: float) -> dict[str, Any]:
     users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     if shutil.which("unshare") is None:
         return {"why_not": "needs unshare: apt-get install util-linux"}
-    inside = [sys.executable, "-m", "bench.footprint", str(idle_s)]
-    process = spawn(
-        ["unshare", *users, "--net", "--", *inside], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    # The folder is ours to remove: a sentry may still be tidying up in it when everything else is killed.
+    with scratch() as folder:
+        return _measure_inside(["unshare", *users, "--net", "--"], folder, idle_s)
+
+
+def _measure_inside(enter: list[str], folder: Path, idle_s: float) -> dict[str, Any]:
+    inside = [sys.executable, "-m", "bench.footprint", str(folder), str(idle_s)]
+    process = spawn([*enter, *inside], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         output, errors = process.communicate(timeout=idle_s + 60)
+    except subprocess.TimeoutExpired as error:
+        return {"why_not": str(error)}
     finally:
         stop(process)
     if process.returncode != 0:
@@ -50,16 +55,14 @@ def measure(idle_s: float) -> dict[str, Any]:
     return dict(json.loads(output.splitlines()[-1]))
 
 
-def main(idle_s: float) -> None:
+def main(folder: Path, idle_s: float) -> None:
     parent = os.getppid()
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))  # a new user namespace has taken that of `spawn` away
     if os.getppid() != parent:
         raise SystemExit("the benchmark has ended")
     _loopback_up()
-    with tempfile.TemporaryDirectory(prefix="blackstart-bench-") as name:
-        folder = Path(name)
-        with Controller(folder, core=None) as served, _agent(folder, served) as (pid, start_ms):
-            print(json.dumps(_footprint(pid, start_ms, idle_s)))
+    with Controller(folder, core=None) as served, _agent(folder, served) as (pid, start_ms):
+        print(json.dumps(_footprint(pid, start_ms, idle_s)))
 
 
 def _footprint(guardian: int, start_ms: float, idle_s: float) -> dict[str, Any]:
@@ -122,4 +125,4 @@ def _loopback_up() -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(Path(sys.argv[1]), float(sys.argv[2]))
