@@ -130,7 +130,7 @@ class FleetHub:
         return await self._clocks.measure(hosts)
 
     def watch_clocks(self, hosts: Collection[str]) -> None:
-        """Measure these hosts' clocks every 10 s, the others every 60 s, until the next call."""
+        """Measure these hosts' clocks every 10 s, the others every 5 min, until the next call."""
         self._clocks.watch(hosts)
 
     async def inject(self, host: str, order_ids: Sequence[str], at_ns: int) -> None:
