@@ -30,8 +30,8 @@ Context: TypeAlias = grpc.aio.ServicerContext[agent_pb2.FromAgent, agent_pb2.ToA
 Handler: TypeAlias = Callable[[Any, Context], Awaitable[None]]
 
 # Measured: bandwidth probes are a quarter of a fan-out's cost; with the default limits on pending requests
-# a restarted controller turns away everybody past the first few thousand. Agents ping every 10 s; what is read
-# puts our own pings off, so that with 12 s there is one ping instead of two, and none of ours in a healthy fleet.
+# a restarted controller turns away everybody past the first few thousand. Agents ping every 10 s, and what is
+# read puts our own pings off: with 12 s a healthy fleet needs none of ours.
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.server.max_pending_requests", 100_000),
