@@ -141,6 +141,9 @@ class Spool:
                 os.close(handle)
         self._tail = self._directory = -1
 
+    def __del__(self) -> None:
+        self.close()  # the descriptors go with their owner, as those of a file object do
+
     # ---- writing; `_writing` is held ----
 
     def _make_room(self, wanted: int) -> None:

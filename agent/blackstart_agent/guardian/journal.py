@@ -94,6 +94,9 @@ class Journal:
                 os.close(handle)
         self._lock = self._directory = -1
 
+    def __del__(self) -> None:
+        self.close()  # the descriptors go with their owner, as those of a file object do
+
     def lock(self, owner: str, timeout_s: float = 0.0) -> bool:
         """Whether the lock is ours within `timeout_s`. The file then holds `owner`, about this process."""
         handle = self._open_lock()

@@ -79,7 +79,7 @@ def observe(pidfd: int, beats: socket.socket, watch: Watch) -> str:
         if kill_ns and time.monotonic_ns() >= kill_ns and not _more(beats):
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            select.select([pidfd], [], [])
+            _wait_dead(pidfd)
             return "guardian did not move at a lease's end"
 
 
@@ -97,7 +97,17 @@ def _timeout_ms(watch: Watch) -> float | None:
 
 def _more(beats: socket.socket) -> bool:
     """Whether a beat is waiting: we may have been the ones who were late."""
-    return bool(select.select([beats], [], [], 0)[0]) if beats.fileno() >= 0 else False
+    if beats.fileno() < 0:
+        return False
+    waiting = select.poll()  # select() knows no descriptor above 1023
+    waiting.register(beats, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+def _wait_dead(pidfd: int) -> None:
+    death = select.poll()
+    death.register(pidfd, select.POLLIN)
+    death.poll()
 
 
 def _read_beats(beats: socket.socket, watch: Watch, poll: select.poll) -> bool:

@@ -41,7 +41,9 @@ class Process:
                 return True
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            return bool(select.select([pidfd], [], [], wait_s)[0])
+            ends = select.poll()  # select() knows no descriptor above 1023
+            ends.register(pidfd, select.POLLIN)
+            return bool(ends.poll(wait_s * 1000))
         finally:
             os.close(pidfd)
 
