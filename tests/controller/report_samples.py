@@ -76,7 +76,7 @@ def plan(names: Sequence[str] = tuple(DOWNS)) -> Plan:
         mode=Mode.TETHERED,
         baseline_s=3.0,
         settle_s=2.0,
-        watch_s=60.0,
+        watch_s=15.0,
         hold_s=30.0,
         orders=tuple(
             HostOrder(f"o-{n}", host, 0, HostBlackout(), Mode.TETHERED, 0.0, 30.0, 15.0)

@@ -206,7 +206,7 @@ def plan_of(world: World, observers: Sequence[str], hold_ns: int) -> Plan:
         mode=Mode.TETHERED,
         baseline_s=1.0,
         settle_s=world.settle / S,
-        watch_s=60.0,
+        watch_s=world.settle / S,
         hold_s=hold_ns / S,
         orders=tuple(orders),
         services=(Service("s", ("h1", "h2")),),

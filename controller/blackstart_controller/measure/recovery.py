@@ -98,7 +98,7 @@ def judge(scene: Scene, service: Service, sights: Sequence[Sight], found: Sequen
     wave = cause(scene.waves, first)
     if found[-1].first_ok_ns is None:
         judged = _not_back(seeing, found[-1], wave)
-        cut_short = _cut_short(scene.window, ends(scene.plan, wave, service))
+        cut_short = _cut_short(scene, wave, ends(scene.plan, wave, service))
         return replace(judged, outcome=Outcome.UNKNOWN, reason=cut_short) if cut_short else judged
     return _back(scene, service, wave, first)
 
@@ -124,10 +124,12 @@ def _not_back(seeing: Sequence[Sight], last: Outage, wave: Wave) -> Judged:
     return Judged(Outcome.NOT_BACK, recovery=censored)
 
 
-def _cut_short(window: Window, fault_ends: Iterable[Moment | None]) -> str:
-    """Why "not back" would say too much: the run was over before anybody could have been seen to be back."""
-    last_ns = max((moment.high_ns for moment in fault_ends if moment is not None), default=0)
-    if window.until_ns >= last_ns + window.settle_ns:
+def _cut_short(scene: Scene, wave: Wave, fault_ends: Iterable[Moment | None]) -> str:
+    """Why "not back" would say too much: the run ended before it had watched as long as planned."""
+    held_ns = held_until_ns(scene.plan, wave)
+    last_ns = max(held_ns if moment is None else moment.high_ns for moment in fault_ends)
+    watch_ns = int(scene.plan.watch_s * NS_PER_S) - scene.window.settle_ns
+    if scene.window.until_ns >= last_ns + max(watch_ns, scene.window.settle_ns):
         return ""
     return "it was down when the run ended, too soon after the fault to tell"
 
