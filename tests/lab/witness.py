@@ -16,7 +16,7 @@ import sys
 import time
 from itertools import pairwise
 
-GIVE_UP_S = 1.0
+GIVE_UP_S = 0.15
 
 
 def now() -> float:
