@@ -26,7 +26,7 @@ def open_directory(path: Path, *, mode: int = 0o700, owner: tuple[int, int] | No
             os.fchown(handle, *owner)
         if mode != stat.S_IMODE(found.st_mode):
             os.fchmod(handle, mode)
-    except BaseException:
+    except BaseException:  # an interrupt too must leave nothing half-made; it goes on
         os.close(handle)
         raise
     return handle
@@ -58,7 +58,7 @@ def replace(directory: int, name: str, data: bytes, *, mode: int = 0o600) -> Non
         finally:
             os.close(handle)
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
+    except BaseException:  # an interrupt too must leave nothing half-made; it goes on
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=directory)
         raise

@@ -84,7 +84,7 @@ class Spool:
             self.acked = self._read_acked()
             self._read_segments()
             self._open_tail()
-        except BaseException:
+        except BaseException:  # an interrupt too must leave nothing half-made; it goes on
             self.close()
             raise
 
@@ -163,7 +163,7 @@ class Spool:
         try:
             files.write_all(self._tail, data)
             os.fdatasync(self._tail)
-        except BaseException:
+        except BaseException:  # an interrupt too must leave nothing half-made; it goes on
             os.ftruncate(self._tail, segment.size)
             raise
 

@@ -56,7 +56,7 @@ class Child:
                 **self.identity,  # type: ignore[call-overload]
             )
             self.pidfd = os.pidfd_open(self.process.pid)
-        except BaseException:
+        except BaseException:  # an interrupt too must leave nothing half-made; it goes on
             ours.close()
             self.kill()
             raise

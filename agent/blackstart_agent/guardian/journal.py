@@ -140,7 +140,7 @@ class Journal:
             raise FileExistsError(errno.EEXIST, "this order has a record already", name)
         try:
             files.replace(self._directory, name, line + b"\n" + line + b"\n" + _progress(progress))
-        except BaseException:
+        except BaseException:  # an interrupt too must leave nothing half-made; it goes on
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._directory)
             raise

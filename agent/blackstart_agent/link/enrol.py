@@ -118,7 +118,7 @@ class _Connection(http.client.HTTPSConnection):
         plain = socket.create_connection((self.host, self.port), TIMEOUT_S)
         try:
             self.sock = self._tls.wrap_socket(plain, server_hostname=CONTROLLER_NAME)
-        except BaseException:
+        except BaseException:  # an interrupt too must leave nothing half-made; it goes on
             plain.close()
             raise
 

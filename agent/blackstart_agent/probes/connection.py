@@ -88,7 +88,7 @@ class TlsConnection:
         """Shake hands on a connected socket, which is closed when that fails."""
         try:
             return cls(*await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=name))
-        except BaseException:
+        except BaseException:  # an interrupt too must leave nothing half-made; it goes on
             sock.close()
             raise
 

@@ -84,7 +84,7 @@ async def _connected(target: Target) -> socket.socket:
         if error.errno == errno.ENETUNREACH and not has_route(target):
             raise CannotLook(f"this host has no route to {target.ip}") from error
         raise
-    except BaseException:
+    except BaseException:  # an interrupt too must leave nothing half-made; it goes on
         sock.close()
         raise
     return sock
