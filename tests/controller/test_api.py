@@ -22,6 +22,7 @@ from blackstart_controller.runs.settings import Settings
 from blackstart_controller.security.authority import Authority
 from blackstart_controller.security.enrolment import Enrolment
 from blackstart_controller.security.tokens import Tokens
+from blackstart_controller.spec.document import Document
 from blackstart_controller.store.model import RunEvent
 from blackstart_controller.store.security import SqlHosts, SqlTokens
 from blackstart_controller.store.sqlite import SqliteStore
@@ -61,8 +62,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     agents[1].up = lambda _probe: not agents[0].active()
     made: list[Api] = []
 
-    def planner(document: str, file: str, snapshot: FleetSnapshot) -> Plan:
-        return made[0].plan if document == DOCUMENT["document"] else plan_document(document, file, snapshot)
+    def planner(document: Document, snapshot: FleetSnapshot) -> Plan:
+        return made[0].plan if document.text == DOCUMENT["document"] else plan_document(document, snapshot)
 
     runs = Runs(fleet, store, SystemClock.of_this_boot(), settings=FAST, planner=planner)
     await fleet.attach(runs.listener)

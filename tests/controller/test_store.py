@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from blackstart_controller import store as store_package
 from blackstart_controller.runs.ports import ClockEstimate
 from blackstart_controller.security.ports import StoredToken
 from blackstart_controller.store import migrations
@@ -34,6 +37,7 @@ def new_run(run_id: str, key: str | None = None) -> NewRun:
         created=f"2026-11-23T00:00:0{len(run_id)}Z",
         boot_id="boot-1",
         operator="admin",
+        trigger="manual",
         idempotency_key=key,
         orders=((f"{run_id}-o1", "h1"), (f"{run_id}-o2", "h2")),
     )
@@ -234,6 +238,10 @@ async def test_a_closed_store_refuses_writes_by_name(tmp_path: Path) -> None:
 
 
 async def test_the_migrations_make_exactly_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+    for module in pkgutil.iter_modules(
+        store_package.__path__
+    ):  # each table is known once its module is there
+        importlib.import_module(f"{store_package.__name__}.{module.name}")
     path = tmp_path / "controller.db"
     await (await SqliteStore.open(path)).close()
     engine = create_engine(f"sqlite:///{path}")

@@ -18,9 +18,11 @@ from blackstart_controller.plan.model import (
     TcpProbe,
 )
 from blackstart_controller.report.json_report import document
+from blackstart_controller.runs.launch import Launch
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.runs.settings import Settings
 from blackstart_controller.runs.states import RunState
+from blackstart_controller.spec.document import Document
 from blackstart_controller.store.memory import MemoryStore
 from blackstart_controller.store.model import RunEvent, RunRow
 
@@ -91,7 +93,7 @@ class Scene:
         return not target.active() and (not ends or target.now_s() >= ends[-1] + RESTART_S)
 
     def _new_runs(self) -> Runs:
-        def planner(_document: str, _file: str, _fleet: FleetSnapshot) -> Plan:
+        def planner(_document: Document, _fleet: FleetSnapshot) -> Plan:
             return self.plan
 
         clock = VirtualClock(self.boot_id, self.fleet.shift_s)
@@ -117,7 +119,7 @@ class Scene:
         return document(await self.runs.report(run_id))
 
     async def start(self, key: str | None = None) -> str:
-        return await self.runs.start("document", "file.yaml", operator="admin", idempotency_key=key)
+        return await self.runs.start(Launch(Document("document"), "admin", idempotency_key=key))
 
     async def until_state(self, run_id: str, state: RunState, timeout_s: float = 120.0) -> None:
         await self.until(lambda: self._state(run_id) == state, timeout_s)

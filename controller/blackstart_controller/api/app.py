@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from blackstart_proto.v1 import agent_pb2
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
@@ -17,10 +17,12 @@ from blackstart_controller.api.events import server_sent
 from blackstart_controller.api.guard import BodyLimit, Guard, install_errors, operator_of
 from blackstart_controller.errors import NotFound, UsageError
 from blackstart_controller.report import html, json_report, markdown
+from blackstart_controller.runs.launch import Launch
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.security.enrolment import Enrolment
 from blackstart_controller.security.tokens import JOIN_TTL_S, Tokens
+from blackstart_controller.spec.document import Document
 from blackstart_controller.store.ports import Store
 
 OPEN_ROUTES = frozenset({("GET", "/livez"), ("GET", "/ca.pem"), ("POST", "/v1/enrol")})
@@ -48,6 +50,15 @@ class Body(BaseModel):
 class DocumentBody(Body):
     document: str
     file: str = Field(default="experiment.yaml", max_length=1024)
+    parameters: dict[str, str] = Field(default_factory=dict)
+
+    def as_document(self) -> Document:
+        return Document(self.document, self.file, self.parameters)
+
+
+class RunBody(DocumentBody):
+    trigger: Literal["manual", "gate"] = "manual"
+    plan_hash: str | None = None
 
 
 class ReasonBody(Body):
@@ -128,15 +139,22 @@ def _run_routes(parts: Parts) -> APIRouter:
 
     @router.post("/v1/plans")
     async def plan(body: DocumentBody) -> dict[str, Any]:
-        return answers.plan_answer(await runs.plan(body.document, body.file))
+        return answers.plan_answer(await runs.plan(body.as_document()))
 
     @router.post("/v1/runs", status_code=201)
     async def start(
-        body: DocumentBody,
+        body: RunBody,
         by: str = operator,
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
     ) -> dict[str, str]:
-        run_id = await runs.start(body.document, body.file, operator=by, idempotency_key=idempotency_key)
+        launch = Launch(
+            body.as_document(),
+            operator=by,
+            trigger=body.trigger,
+            plan_hash=body.plan_hash,
+            idempotency_key=idempotency_key,
+        )
+        run_id = await runs.start(launch)
         return {"id": run_id}
 
     @router.get("/v1/runs")

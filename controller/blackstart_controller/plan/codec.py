@@ -7,25 +7,31 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from blackstart_controller.plan.model import (
+    Checkpoint,
     CommandProbe,
     FaultSpec,
     Finding,
     HostBlackout,
     HostOrder,
     HttpProbe,
+    MetricStop,
     Mode,
     NatsProbe,
     NetworkPartition,
     Plan,
     PlannedProbe,
     ProbeSpec,
+    ProbeStop,
     ProcessKill,
     ProcessPause,
     ProcessSelector,
     RedisProbe,
     Service,
+    ServiceStop,
+    StopCondition,
     TcpProbe,
     UnitStop,
+    WebhookStop,
 )
 
 # Named here, because `kind` of a slotted dataclass can be read from its instances only.
@@ -42,6 +48,12 @@ _PROBES: Final[dict[str, type[ProbeSpec]]] = {
     "redis": RedisProbe,
     "nats": NatsProbe,
     "command": CommandProbe,
+}
+_STOPS: Final[dict[str, type[StopCondition]]] = {
+    "service": ServiceStop,
+    "probe": ProbeStop,
+    "metric": MetricStop,
+    "webhook": WebhookStop,
 }
 
 
@@ -63,6 +75,8 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
             "services": tuple(Service(**_tuples(service)) for service in data["services"]),
             "probes": tuple(_probe(probe) for probe in data["probes"]),
             "findings": tuple(Finding(**finding) for finding in data["findings"]),
+            "stops": tuple(_STOPS[stop["kind"]](**stop) for stop in data.get("stops", ())),
+            "checkpoints": tuple(Checkpoint(**point) for point in data.get("checkpoints", ())),
         }
     )
 

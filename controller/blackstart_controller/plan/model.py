@@ -96,12 +96,13 @@ class HostOrder:
 
     id: str
     host: str
-    step: int  # index of the experiment's step it came from
+    step: int  # index among the faults of the experiment, in the document's order
     fault: FaultSpec
     mode: Mode
     at_s: float
     hold_s: float
     lease_s: float  # tethered: renewed at a third of it; sealed: equal to hold_s
+    path: str = ""  # where in the document: `steps[0].sequence[1]`
 
 
 # ---- watching ---------------------------------------------------------------------------------------------
@@ -168,6 +169,65 @@ class Service:
     rpo_s: float | None = None
 
 
+# ---- what ends a run early --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStop:
+    """A watched service has failed for `failing_s` without a break, for some observer."""
+
+    name: str
+    service: str
+    failing_s: float
+    kind: Literal["service"] = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStop:
+    """A probe of its own has failed for `failing_s`. Its `PlannedProbe`s have the service `stop:NAME`."""
+
+    name: str
+    failing_s: float
+    kind: Literal["probe"] = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricStop:
+    """A PromQL `query` at `url` was `above` or `below` (one is set) for `for_s`. No sample: unreadable."""
+
+    name: str
+    url: str
+    query: str
+    above: float | None
+    below: float | None
+    for_s: float
+    every_s: float
+    kind: Literal["metric"] = "metric"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookStop:
+    """Asked every `every_s`: 2xx means go on; everything else, and silence, means stop."""
+
+    name: str
+    url: str
+    every_s: float
+    kind: Literal["webhook"] = "webhook"
+
+
+StopCondition: TypeAlias = ServiceStop | ProbeStop | MetricStop | WebhookStop
+STOP_SERVICE = "stop:"  # prefix of the service of a ProbeStop's probes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`at_s` after T0 every watched service must have been ok for `steady_s`, else the run is halted."""
+
+    at_s: float
+    steady_s: float
+    path: str  # `steps[0].sequence[1]`
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something the plan found. `error` stops the run before anything is armed."""
@@ -194,6 +254,9 @@ class Plan:
     tags: tuple[str, ...] = ()
     owner: str = ""
     max_skew_ms: float = 50.0  # refuse to inject when the clock uncertainty of a target is larger
+    stops: tuple[StopCondition, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    parameters: dict[str, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from blackstart_controller.plan.make import make_plan
 from blackstart_controller.plan.model import FleetSnapshot, HostOrder, Plan
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.prepare import resolution_data
+from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.load import load_experiment
 
 PREVIEW = "preview"  # the run id of a plan that is only looked at
@@ -26,9 +27,10 @@ class PlanAnswer:
     answers: tuple[dict[str, Any], ...]
 
 
-def plan_document(document: str, file: str, fleet: FleetSnapshot) -> Plan:
+def plan_document(document: Document, fleet: FleetSnapshot) -> Plan:
     """Raises InvalidDocument or NoTargets. What breaks a rule is in the plan's findings."""
-    return make_plan(load_experiment(document, file), fleet, ids=lambda: str(uuid.uuid4()))
+    experiment = load_experiment(document.text, document.file)
+    return make_plan(experiment, fleet, ids=lambda: str(uuid.uuid4()))
 
 
 async def ask_agents(fleet: Fleet, plan: Plan, timeout_s: float) -> tuple[dict[str, Any], ...]:

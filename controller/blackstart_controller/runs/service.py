@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from blackstart_controller.errors import NotFound, Refused
+from blackstart_controller.notify.ports import Nobody, Notifier
 from blackstart_controller.plan.hash import plan_hash
 from blackstart_controller.plan.model import FleetSnapshot, Plan
 from blackstart_controller.report.view import ReportView
@@ -17,6 +18,7 @@ from blackstart_controller.runs.clock import Clock, iso
 from blackstart_controller.runs.clocks import Timelines
 from blackstart_controller.runs.context import Halt, RunContext
 from blackstart_controller.runs.late import watch_late
+from blackstart_controller.runs.launch import Admission, EverybodyMay, Launch
 from blackstart_controller.runs.listen import Listener
 from blackstart_controller.runs.machine import come_back, walk
 from blackstart_controller.runs.planning import PlanAnswer, ask_agents, plan_document
@@ -25,10 +27,11 @@ from blackstart_controller.runs.record import view_from
 from blackstart_controller.runs.recovery import interrupted
 from blackstart_controller.runs.settings import Settings
 from blackstart_controller.runs.states import RunState
+from blackstart_controller.spec.document import Document
 from blackstart_controller.store.model import NewRun, RunEvent, RunRow
 from blackstart_controller.store.ports import Store
 
-Planner: TypeAlias = Callable[[str, str, FleetSnapshot], Plan]  # document, file, fleet
+Planner: TypeAlias = Callable[[Document, FleetSnapshot], Plan]
 Life: TypeAlias = Callable[[], Coroutine[Any, Any, None]]  # not begun: a run may be closed before it is
 FOLLOW_S = 1.0  # a follower of a run that nobody here drives looks so often
 
@@ -44,9 +47,13 @@ class Runs:
         *,
         settings: Settings | None = None,
         planner: Planner = plan_document,
+        admission: Admission | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._world = World(fleet, store, clock, settings or Settings(), Timelines())
         self._planner = planner
+        self._admission = admission or EverybodyMay()
+        self._notifier = notifier or Nobody()
         self._contexts: dict[str, RunContext] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting = asyncio.Lock()
@@ -54,25 +61,24 @@ class Runs:
 
     # ---- asked by the API ----
 
-    async def plan(self, document: str, file: str) -> PlanAnswer:
+    async def plan(self, document: Document) -> PlanAnswer:
         """What a run would do, with each agent's own answer. Nothing is touched."""
-        plan = await self._planned(document, file)
+        plan = await self._planned(document)
         answers = await ask_agents(self._world.fleet, plan, self._world.settings.call_s)
         return PlanAnswer(plan, plan_hash(plan), answers)
 
-    async def start(
-        self, document: str, file: str, *, operator: str, idempotency_key: str | None = None
-    ) -> str:
+    async def start(self, launch: Launch) -> str:
         """The id of the run that was started, or that this key has started before."""
         async with self._starting:
-            store = self._world.store
-            if idempotency_key is not None and (known := await store.run_by_key(idempotency_key)) is not None:
+            store, key = self._world.store, launch.idempotency_key
+            if key is not None and (known := await store.run_by_key(key)) is not None:
                 return known.id
-            plan = await self._planned(document, file)
+            plan = await self._planned(launch.document)
             self._check_free(plan)  # before the rules: they would only see faults "of an earlier run"
             if plan.errors:
                 raise Refused("\n".join(plan.errors))
-            row, _new = await store.create_run(self._new_run(plan, document, file, operator, idempotency_key))
+            await self._admission.check(launch, plan, plan_hash(plan), self._world.fleet.snapshot())
+            row, _new = await store.create_run(self._new_run(plan, launch))
             ctx = context_of(self._world, row, plan)
             self._contexts[row.id] = ctx
             self._drive(ctx, partial(walk, ctx))
@@ -166,9 +172,9 @@ class Runs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _planned(self, document: str, file: str) -> Plan:
+    async def _planned(self, document: Document) -> Plan:
         """Parsed and planned beside the event loop: a halt or a lease never waits for a long document."""
-        return await asyncio.to_thread(self._planner, document, file, self._world.fleet.snapshot())
+        return await asyncio.to_thread(self._planner, document, self._world.fleet.snapshot())
 
     def _drive(self, ctx: RunContext, life: Life) -> None:
         task = asyncio.create_task(self._to_the_last_proof(ctx, life), name=f"run-{ctx.id}")
@@ -196,21 +202,20 @@ class Runs:
         if reasons:
             raise Refused("\n".join(reasons))
 
-    def _new_run(
-        self, plan: Plan, document: str, file: str, operator: str, idempotency_key: str | None
-    ) -> NewRun:
+    def _new_run(self, plan: Plan, launch: Launch) -> NewRun:
         clock = self._world.clock
         return NewRun(
             id=str(uuid.uuid4()),
             experiment=plan.experiment,
-            file=file,
-            document=document,
+            file=launch.document.file,
+            document=launch.document.text,
             plan=plan_text(plan),
             plan_hash=plan_hash(plan),
             created=iso(clock.wall()),
             boot_id=clock.boot_id,
-            operator=operator,
-            idempotency_key=idempotency_key,
+            operator=launch.operator,
+            trigger=launch.trigger,
+            idempotency_key=launch.idempotency_key,
             orders=tuple((order.id, order.host) for order in plan.orders),
         )
 

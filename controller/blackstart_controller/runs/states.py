@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 class RunState(StrEnum):
     CREATED = "created"
+    AWAITING_APPROVAL = "awaiting_approval"
     PLANNED = "planned"
     ARMING = "arming"
     BASELINE = "baseline"
@@ -21,7 +22,8 @@ class RunState(StrEnum):
 
 
 _FORWARD = {
-    RunState.CREATED: {RunState.PLANNED},
+    RunState.CREATED: {RunState.AWAITING_APPROVAL, RunState.PLANNED},
+    RunState.AWAITING_APPROVAL: {RunState.PLANNED},
     RunState.PLANNED: {RunState.ARMING},
     RunState.ARMING: {RunState.BASELINE, RunState.REVERTING},
     RunState.BASELINE: {RunState.INJECTING, RunState.REVERTING},

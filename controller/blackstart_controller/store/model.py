@@ -31,6 +31,7 @@ class NewRun:
     created: str  # ISO 8601, UTC
     boot_id: str
     operator: str
+    trigger: str  # as in `runs.launch.Launch`
     idempotency_key: str | None
     orders: tuple[tuple[str, str], ...]  # order id, host
 
@@ -46,6 +47,7 @@ class RunRow:
     created: str
     boot_id: str
     operator: str
+    trigger: str
     idempotency_key: str | None
     state: str
     verdict: str | None = None

@@ -26,6 +26,7 @@ def run_values(run: NewRun) -> dict[str, Any]:
         "created": run.created,
         "boot_id": run.boot_id,
         "operator": run.operator,
+        "trigger": run.trigger,
         "idempotency_key": run.idempotency_key,
         "state": "created",
     }

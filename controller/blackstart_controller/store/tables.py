@@ -31,6 +31,7 @@ RUNS = Table(
     Column("created", Text, nullable=False),
     Column("boot_id", Text, nullable=False),
     Column("operator", Text, nullable=False),
+    Column("trigger", Text, nullable=False, server_default="manual"),
     Column("idempotency_key", Text, unique=True),
     Column("state", Text, nullable=False),
     Column("verdict", Text),

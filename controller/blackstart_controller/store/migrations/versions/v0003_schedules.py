@@ -1,0 +1,12 @@
+"""Schedules, their due times, calendars."""
+
+from __future__ import annotations
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    return None
