@@ -17,12 +17,50 @@ BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
 
 
 def upgrade() -> None:
+    _security()
+    _hosts()
+    _runs()
+    _evidence()
+    for table in ("run_events", "host_events"):
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(TRIGGER.format(table=table, verb=verb))
+
+
+def _security() -> None:
     op.create_table(
         "certificates",
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("serial", sa.Text(), nullable=False),
         sa.Column("expires_s", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("host", "serial"),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "tokens",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("created_s", sa.Integer(), nullable=False),
+        sa.Column("expires_s", sa.Integer(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("used_s", sa.Integer(), nullable=True),
+        sa.Column("used_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+        sqlite_strict=True,
+    )
+
+
+def _hosts() -> None:
+    op.create_table(
+        "hosts",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("site", sa.Text(), nullable=False),
+        sa.Column("labels", sa.Text(), nullable=False),
+        sa.Column("addresses", sa.Text(), nullable=False),
+        sa.Column("first_seen", sa.Text(), nullable=False),
+        sa.Column("last_seen", sa.Text(), nullable=False),
+        sa.Column("revoked", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
         sqlite_strict=True,
     )
     op.create_table(
@@ -50,18 +88,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("host", "spool", "seq"),
         sqlite_strict=True,
     )
-    op.create_table(
-        "hosts",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("site", sa.Text(), nullable=False),
-        sa.Column("labels", sa.Text(), nullable=False),
-        sa.Column("addresses", sa.Text(), nullable=False),
-        sa.Column("first_seen", sa.Text(), nullable=False),
-        sa.Column("last_seen", sa.Text(), nullable=False),
-        sa.Column("revoked", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
-        sqlite_strict=True,
-    )
+
+
+def _runs() -> None:
     op.create_table(
         "runs",
         sa.Column("id", sa.Text(), nullable=False),
@@ -83,30 +112,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("idempotency_key"),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "sample_batches",
-        sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("spool", sa.Text(), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("run_id", sa.Text(), nullable=False),
-        sa.Column("blob", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("host", "spool", "seq"),
-        sqlite_strict=True,
-    )
-    op.create_index("sample_batches_run", "sample_batches", ["run_id"], unique=False)
-    op.create_table(
-        "tokens",
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("created_s", sa.Integer(), nullable=False),
-        sa.Column("expires_s", sa.Integer(), nullable=False),
-        sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("used_s", sa.Integer(), nullable=True),
-        sa.Column("used_by", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("digest"),
         sqlite_strict=True,
     )
     op.create_table(
@@ -134,6 +139,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id"),
         sqlite_strict=True,
     )
+
+
+def _evidence() -> None:
     op.create_table(
         "run_events",
         sa.Column("run_id", sa.Text(), nullable=False),
@@ -152,6 +160,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "seq"),
         sqlite_strict=True,
     )
-    for table in ("run_events", "host_events"):
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(TRIGGER.format(table=table, verb=verb))
+    op.create_table(
+        "sample_batches",
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("spool", sa.Text(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("blob", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("host", "spool", "seq"),
+        sqlite_strict=True,
+    )
+    op.create_index("sample_batches_run", "sample_batches", ["run_id"], unique=False)
