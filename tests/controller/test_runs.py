@@ -295,6 +295,33 @@ def test_a_sealed_host_may_be_silent_while_it_holds() -> None:
     run_virtual(scenario())
 
 
+def test_the_report_has_the_last_words_of_a_host_that_was_silent_to_the_end() -> None:
+    """It lists no open fault at once, and sends what happened meanwhile after it."""
+
+    async def scenario() -> None:
+        scene = Scene()
+        scene.plan = plan_of(
+            *(order(agent.name, mode=Mode.SEALED, lease_s=10.0) for agent in scene.targets), mode=Mode.SEALED
+        )
+        await scene.boot()
+        run_id = await scene.start()
+        await scene.until_state(run_id, RunState.HOLDING)
+        await scene.fleet.disconnect("t1")
+        await scene.until_state(run_id, RunState.REVERTING)
+        await scene.until(lambda: not scene.targets[0].active())
+        scene.fleet.slow_events_s["t1"] = 3.0
+        await scene.fleet.connect("t1")
+        await scene.ended(run_id)
+        told = [event["what"] for event in (await scene.report(run_id))["events"] if event["host"] == "t1"]
+        assert [what for what in told if what in ("injected", "reverting", "reverted")] == [
+            "injected",
+            "reverting",
+            "reverted",
+        ]
+
+    run_virtual(scenario())
+
+
 def test_a_revert_that_is_never_confirmed_is_exit_5_and_names_the_host() -> None:
     _scene, row, report = play(lambda scene: setattr(scene.targets[0], "never_reverts", True))
     assert (row.reverted, row.exit_code) == ("unconfirmed", 5)

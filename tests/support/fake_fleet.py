@@ -55,6 +55,7 @@ class FakeFleet:
         self.clock_error_ns = 100_000
         self.shift_s = 0.0  # the controller's monotonic clock minus the loop's
         self.calls: list[tuple[str, str]] = []
+        self.slow_events_s: dict[str, float] = {}  # of these hosts each event comes so much later
         self._connected: set[str] = set()
         self._listener: FleetListener | None = None
         self._pumps: dict[str, asyncio.Task[None]] = {}
@@ -119,7 +120,7 @@ class FakeFleet:
             wake.clear()
             for seq, event in list(agent.events.items()):
                 for delay_s in self.network.deliveries():
-                    await asyncio.sleep(delay_s)
+                    await asyncio.sleep(delay_s + self.slow_events_s.get(agent.name, 0.0))
                     await listener.stored_event(agent.name, event)
                     if self.network.deliveries():  # the acknowledgement arrives
                         agent.events.pop(seq, None)

@@ -12,7 +12,7 @@ from blackstart_controller.errors import BlackstartError, Unreachable
 from blackstart_controller.measure.verdict import Ending
 from blackstart_controller.runs.context import Result, RunContext
 from blackstart_controller.runs.decide import NS
-from blackstart_controller.runs.states import RunState
+from blackstart_controller.runs.states import CLEAN, RunState
 
 # What an agent says of a fault that it does not have any more.
 NOT_OPEN = frozenset({agent_pb2.FAULT_STATE_REVERTED})
@@ -91,6 +91,22 @@ async def stop_watching(ctx: RunContext) -> None:
     with contextlib.suppress(Unreachable):
         await ctx.fleet.measure_clocks([host for host in ctx.hosts if ctx.fleet.connected(host)])
     await ctx.log.pulse.until(lambda: not _missing(ctx, stopped_ns), ctx.settings.drain_s)
+
+
+async def hear_last_words(ctx: RunContext) -> None:
+    """What a host still has to tell of faults that it no longer lists has arrived, as far as it can.
+
+    A host that was cut off lists its open faults first and sends what happened meanwhile after it: the list
+    proves that they are gone, only the events say when.
+    """
+    await ctx.log.pulse.until(lambda: not _untold(ctx), ctx.settings.drain_s)
+
+
+def _untold(ctx: RunContext) -> bool:
+    return any(
+        facts.absent and facts.state not in CLEAN and ctx.fleet.connected(facts.host)
+        for facts in ctx.facts.values()
+    )
 
 
 def _missing(ctx: RunContext, stopped_ns: int) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from blackstart_controller.measure.verdict import EXIT_CODES, Verdict, Word
 from blackstart_controller.runs.context import RunContext
-from blackstart_controller.runs.ending import revert_once
-from blackstart_controller.runs.record import corrected, ends_of, view_from, view_text
+from blackstart_controller.runs.ending import hear_last_words, revert_once
+from blackstart_controller.runs.record import corrected, ends_of, event_views, view_from, view_text
 from blackstart_controller.store.model import RunChange, RunEvent, StoreFailed
 
 EVERY_S = 5.0
@@ -18,6 +18,7 @@ async def watch_late(ctx: RunContext) -> None:
     while ctx.unreverted():
         await revert_once(ctx, "the run has ended")
         await ctx.log.pulse.until(lambda: not ctx.unreverted(), EVERY_S)
+    await hear_last_words(ctx)
     while not await _corrected(ctx):
         await ctx.log.pulse.wait(EVERY_S)
 
@@ -35,7 +36,8 @@ async def _corrected(ctx: RunContext) -> bool:
     verdict = ctx.if_confirmed or Verdict(Word.ERROR, EXIT_CODES[Word.ERROR], "The run's verdict was lost.")
     try:
         if (text := await ctx.store.report(ctx.id)) is not None:
-            view = corrected(view_from(text), verdict, ends_of(ctx))
+            log = event_views(ctx, await ctx.store.events(ctx.id))
+            view = corrected(view_from(text), verdict, ends_of(ctx), log)
             await ctx.store.save_report(ctx.id, view_text(view))
         await ctx.log.add(
             "reverted_late",

@@ -42,6 +42,7 @@ async def _come_back(ctx: RunContext, result: Result) -> None:
         await _enter_way_back(ctx, result)
         await ending.revert_until_gone(ctx, result.why)
     await ending.stop_watching(ctx)
+    await ending.hear_last_words(ctx)
     await finish(ctx, result)
 
 

@@ -62,13 +62,21 @@ def view_from(text: str) -> ReportView:
     return _VIEW.validate_json(text)
 
 
-def corrected(view: ReportView, verdict: Verdict, ends_s: Mapping[str, float]) -> ReportView:
+def corrected(
+    view: ReportView, verdict: Verdict, ends_s: Mapping[str, float], events: Sequence[EventView]
+) -> ReportView:
     """The view once every revert is proved. `ends_s`: when each order's fault ended, from T0."""
     hosts = tuple(
         replace(span, end_s=ends_s.get(span.order_id, span.end_s)) if span.end_s is None else span
         for span in view.hosts
     )
-    return replace(view, reverted=True, verdict=verdict, hosts=hosts)
+    return replace(view, reverted=True, verdict=verdict, hosts=hosts, events=tuple(events))
+
+
+def event_views(ctx: RunContext, events: Sequence[RunEvent]) -> tuple[EventView, ...]:
+    """The log as the report shows it; without a T0 the last event is the zero of time."""
+    t0_ns = ctx.t0_ns if ctx.t0_ns is not None else max((event.at_ns for event in events), default=0)
+    return tuple(_event_view(event, t0_ns, ctx.boot_id) for event in events)
 
 
 def ends_of(ctx: RunContext) -> dict[str, float]:
