@@ -103,10 +103,7 @@ async def hear_last_words(ctx: RunContext) -> None:
 
 
 def _untold(ctx: RunContext) -> bool:
-    return any(
-        facts.absent and facts.state not in CLEAN and ctx.fleet.connected(facts.host)
-        for facts in ctx.facts.values()
-    )
+    return any(facts.state not in CLEAN and ctx.fleet.connected(facts.host) for facts in ctx.facts.values())
 
 
 def _missing(ctx: RunContext, stopped_ns: int) -> bool:
