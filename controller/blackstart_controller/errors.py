@@ -57,6 +57,14 @@ class Unauthorised(BlackstartError):
     status = 401
 
 
+class Forbidden(BlackstartError):
+    """Known, but of a role that may not do this."""
+
+    code = "forbidden"
+    exit_code = 7
+    status = 403
+
+
 class Unreachable(BlackstartError):
     code = "unreachable"
     exit_code = 6

@@ -21,6 +21,7 @@ from blackstart_controller.runs.service import Runs
 from blackstart_controller.runs.settings import Settings
 from blackstart_controller.security.authority import Authority
 from blackstart_controller.security.enrolment import Enrolment
+from blackstart_controller.security.roles import Role
 from blackstart_controller.security.tokens import Tokens
 from blackstart_controller.spec.document import Document
 from blackstart_controller.store.model import RunEvent
@@ -73,7 +74,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     app = create_app(
         Parts(runs, fleet, store, tokens, enrolment, authority.certificate_pem, 8471, "localhost")
     )
-    token = (await tokens.create_operator("alice")).token.reveal()
+    token = (await tokens.create_operator("alice", Role.ADMIN)).token.reveal()
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx2.AsyncClient(

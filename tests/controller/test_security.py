@@ -17,6 +17,7 @@ from blackstart_controller.security.authority import Authority
 from blackstart_controller.security.enrolment import Enrolment
 from blackstart_controller.security.identity import check_host_name, host_of_context, host_uri
 from blackstart_controller.security.memory import MemoryHosts, MemoryTokens
+from blackstart_controller.security.roles import Role
 from blackstart_controller.security.secret import Secret
 from blackstart_controller.security.tokens import Tokens
 from blackstart_proto.v1 import agent_pb2
@@ -112,7 +113,7 @@ async def test_a_join_token_lives_at_most_a_day(tokens: Tokens, ttl_s: int) -> N
 async def test_an_operators_token_works_until_it_expires_or_is_deleted(
     tokens: Tokens, store: MemoryTokens, hour: Hour
 ) -> None:
-    made = await tokens.create_operator("admin", ttl_s=60)
+    made = await tokens.create_operator("admin", Role.ADMIN, ttl_s=60)
     assert made.token.reveal().startswith("bsk_")
     assert (await tokens.check_operator(made.token)).name == "admin"
     hour.now_s += 60
@@ -132,7 +133,7 @@ async def test_a_join_token_is_no_operators_token(tokens: Tokens) -> None:
 
 
 async def test_no_secret_is_in_the_store(tokens: Tokens, store: MemoryTokens) -> None:
-    join, operator = await tokens.create_join(), await tokens.create_operator("admin")
+    join, operator = await tokens.create_join(), await tokens.create_operator("admin", Role.ADMIN)
     secrets = [made.token.reveal().split(".")[0].split("_", 1)[1] for made in (join, operator)]
     assert not any(secret in repr(store.tokens) for secret in secrets)
 

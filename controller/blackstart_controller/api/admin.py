@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from blackstart_controller.errors import BlackstartError
+from blackstart_controller.security.roles import Role
 from blackstart_controller.security.secret import Secret
 from blackstart_controller.security.tokens import Tokens
 
@@ -17,7 +18,7 @@ RENEW_BEFORE_S = 30 * 24 * 3600
 
 async def write_admin_context(path: Path, url: str, tokens: Tokens, authority_pem: bytes) -> None:
     """The file holds the URL, the authority and a token that is good for at least 30 more days."""
-    token = await _good_token(path, tokens) or (await tokens.create_operator(ADMIN)).token
+    token = await _good_token(path, tokens) or (await tokens.create_operator(ADMIN, Role.ADMIN)).token
     context = {"url": url, "token": token.reveal(), "ca_pem": authority_pem.decode()}
     _replace(path, json.dumps(context, indent=2).encode() + b"\n")
 

@@ -14,19 +14,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blackstart_controller.api import answers
 from blackstart_controller.api.events import server_sent
-from blackstart_controller.api.guard import BodyLimit, Guard, install_errors, operator_of
+from blackstart_controller.api.guard import BodyLimit, Guard, install_errors, may
 from blackstart_controller.errors import NotFound, UsageError
 from blackstart_controller.report import html, json_report, markdown
 from blackstart_controller.runs.launch import Launch
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.security.enrolment import Enrolment
+from blackstart_controller.security.operators import Operators
+from blackstart_controller.security.roles import Operator, Permission
 from blackstart_controller.security.tokens import JOIN_TTL_S, Tokens
 from blackstart_controller.spec.document import Document
 from blackstart_controller.store.ports import Store
 
 OPEN_ROUTES = frozenset({("GET", "/livez"), ("GET", "/ca.pem"), ("POST", "/v1/enrol")})
 PROTOBUF = "application/x-protobuf"
+READ = [Depends(may(Permission.READ))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def create_app(parts: Parts) -> FastAPI:
     for router in (_open_routes(parts), _fleet_routes(parts), _run_routes(parts), _report_routes(parts)):
         app.include_router(router)
     app.add_middleware(BodyLimit)
-    app.add_middleware(Guard, check=parts.tokens.check_operator, open_routes=OPEN_ROUTES)  # the outermost
+    app.add_middleware(Guard, check=Operators(parts.tokens).admit, open_routes=OPEN_ROUTES)  # the outermost
     return app
 
 
@@ -113,18 +116,18 @@ def _fleet_routes(parts: Parts) -> APIRouter:
         views = parts.fleet.snapshot().hosts
         return {view.name: answers.host_answer(view, rows.get(view.name)) for view in views}
 
-    @router.get("/v1/hosts")
+    @router.get("/v1/hosts", dependencies=READ)
     async def hosts() -> dict[str, Any]:
         return {"hosts": list((await inventory()).values())}
 
-    @router.get("/v1/hosts/{name}")
+    @router.get("/v1/hosts/{name}", dependencies=READ)
     async def host(name: str) -> dict[str, Any]:
         found = (await inventory()).get(name)
         if found is None:
             raise NotFound(f"host {name}: there is none; `blackstart host list` shows all")
         return found
 
-    @router.post("/v1/tokens")
+    @router.post("/v1/tokens", dependencies=[Depends(may(Permission.ADMIN))])
     async def token(body: TokenBody) -> dict[str, Any]:
         made = await parts.tokens.create_join(host=body.host, ttl_s=int(body.ttl_s))
         return {"token": made.token.reveal(), "expires": answers.expiry(made.expires_s)}
@@ -135,21 +138,21 @@ def _fleet_routes(parts: Parts) -> APIRouter:
 def _run_routes(parts: Parts) -> APIRouter:
     router = APIRouter()
     runs = parts.runs
-    operator = Depends(operator_of)
+    starter, halter = Depends(may(Permission.OPERATE)), Depends(may(Permission.HALT))
 
-    @router.post("/v1/plans")
+    @router.post("/v1/plans", dependencies=READ)
     async def plan(body: DocumentBody) -> dict[str, Any]:
         return answers.plan_answer(await runs.plan(body.as_document()))
 
     @router.post("/v1/runs", status_code=201)
     async def start(
         body: RunBody,
-        by: str = operator,
+        by: Operator = starter,
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
     ) -> dict[str, str]:
         launch = Launch(
             body.as_document(),
-            operator=by,
+            operator=by.name,
             trigger=body.trigger,
             plan_hash=body.plan_hash,
             idempotency_key=idempotency_key,
@@ -157,15 +160,15 @@ def _run_routes(parts: Parts) -> APIRouter:
         run_id = await runs.start(launch)
         return {"id": run_id}
 
-    @router.get("/v1/runs")
+    @router.get("/v1/runs", dependencies=READ)
     async def list_runs() -> dict[str, Any]:
         return {"runs": [answers.run_answer(row) for row in await runs.list()]}
 
-    @router.get("/v1/runs/{run_id}")
+    @router.get("/v1/runs/{run_id}", dependencies=READ)
     async def show(run_id: str) -> dict[str, Any]:
         return answers.live_answer(await runs.get(run_id), runs.live(run_id))
 
-    @router.get("/v1/runs/{run_id}/events")
+    @router.get("/v1/runs/{run_id}/events", dependencies=READ)
     async def events(run_id: str, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
         await runs.get(run_id)  # a run that does not exist is a 404, not an empty stream
         frames = server_sent(runs.events(run_id, after))
@@ -174,19 +177,19 @@ def _run_routes(parts: Parts) -> APIRouter:
         )
 
     @router.post("/v1/runs/{run_id}/halt")
-    async def halt(run_id: str, body: ReasonBody, by: str = operator) -> dict[str, Any]:
-        await runs.halt(run_id, body.reason, by)
+    async def halt(run_id: str, body: ReasonBody, by: Operator = halter) -> dict[str, Any]:
+        await runs.halt(run_id, body.reason, by.name)
         return answers.run_answer(await runs.get(run_id))
 
     @router.post("/v1/halt")
-    async def halt_all(body: ReasonBody, by: str = operator) -> dict[str, Any]:
-        return {"halted": await runs.halt_all(body.reason, by)}
+    async def halt_all(body: ReasonBody, by: Operator = halter) -> dict[str, Any]:
+        return {"halted": await runs.halt_all(body.reason, by.name)}
 
     return router
 
 
 def _report_routes(parts: Parts) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(dependencies=READ)
 
     @router.get("/v1/runs/{run_id}/report.json")
     async def as_json(run_id: str) -> JSONResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,13 +13,14 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blackstart_controller.errors import BlackstartError, Unauthorised
-from blackstart_controller.security.ports import StoredToken
+from blackstart_controller.errors import BlackstartError, Forbidden, Unauthorised
+from blackstart_controller.security.roles import Operator, Permission, least_role
 from blackstart_controller.security.secret import Secret
+from blackstart_controller.store.model import StoreFailed
 
 log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 256 * 1024
-Check = Callable[[Secret], Awaitable[StoredToken]]
+Check = Callable[[Secret], Awaitable[Operator]]
 
 
 def error_response(code: str, message: str, status: int) -> JSONResponse:
@@ -66,22 +68,56 @@ class Guard:
         if (scope["method"], scope["path"]) not in self._open_routes:
             try:
                 operator = await self._operator(Headers(scope=scope).get("authorization", ""))
-            except Unauthorised as error:
+            except BlackstartError as error:  # no good token, or a database that cannot tell
                 await error_response(error.code, str(error), error.status)(scope, receive, send)
                 return
             scope.setdefault("state", {})["operator"] = operator
         await self._app(scope, receive, send)
 
-    async def _operator(self, authorization: str) -> str:
+    async def _operator(self, authorization: str) -> Operator:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorised("no token; send it as: Authorization: Bearer bsk_…")
-        return (await self._check(Secret(token.strip()))).name
+        return await self._check(Secret(token.strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A route's dependency: lets through whom the permission is granted, and says who that is."""
+
+    permission: Permission
+
+    def __call__(self, request: Request) -> Operator:
+        operator = who(request)
+        if operator.may(self.permission):
+            return operator
+        asked = f"{request.method} {request.url.path}"
+        if operator.halt_only:
+            raise StoreFailed(
+                f"{asked}: the database cannot be read; until it can, operators can only halt, "
+                "and engage the lever"
+            )
+        raise Forbidden(
+            f"{asked}: needs the role {least_role(self.permission)}, and {operator.name} is "
+            f"{operator.role}; ask an admin: blackstart operator create"
+        )
+
+
+def may(permission: Permission) -> Decision:
+    """`by: Operator = Depends(may(Permission.HALT))`. Every route that is not open has exactly one."""
+    return Decision(permission)
+
+
+def who(request: Request) -> Operator:
+    """Who asks, as the guard found out."""
+    operator = request.state.operator
+    assert isinstance(operator, Operator)
+    return operator
 
 
 def operator_of(request: Request) -> str:
-    """Who asks, as the guard found out."""
-    return str(request.state.operator)
+    """The name of who asks."""
+    return who(request).name
 
 
 class BodyLimit:

@@ -33,7 +33,7 @@ BY_CODE = {found.code: found for found in reversed(list(_classes(errors.Blacksta
 BY_STATUS = {
     400: errors.UsageError,
     401: errors.Unauthorised,
-    403: errors.Unauthorised,
+    403: errors.Forbidden,
     404: errors.NotFound,
     422: errors.InvalidDocument,
 }

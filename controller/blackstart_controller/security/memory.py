@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from blackstart_controller.security.ports import StoredToken
@@ -27,6 +28,12 @@ class MemoryTokens:
             return False
         self.tokens[digest] = replace(token, used_s=now_s, used_by=host)
         return True
+
+    async def operator_tokens(self) -> Sequence[StoredToken]:
+        return [token for token in self.tokens.values() if token.kind == "operator"]
+
+    async def touch_token(self, digest: str, *, now_s: int) -> None:
+        self.tokens[digest] = replace(self.tokens[digest], used_s=now_s)
 
     async def delete_token(self, digest: str) -> bool:
         return self.tokens.pop(digest, None) is not None

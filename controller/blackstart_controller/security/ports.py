@@ -5,6 +5,7 @@ Times are Unix seconds. Secrets never reach a store: it sees the SHA-256 of a to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -21,7 +22,8 @@ class StoredToken:
     expires_s: int
     host: str = ""
     name: str = ""
-    used_s: int | None = None  # a join token: when it was consumed
+    role: str = ""  # an operator token: what it may do
+    used_s: int | None = None  # a join token: when it was consumed; an operator token: about when last
     used_by: str = ""  # ... and by which host
 
 
@@ -36,6 +38,14 @@ class TokenStore(Protocol):
         Only a token with kind "join", no `used_s`, `expires_s` > `now_s` and `host` "" or this host changes:
         `UPDATE … SET used_s, used_by WHERE digest AND kind = 'join' AND used_s IS NULL AND …`, rowcount 1.
         """
+        ...
+
+    async def operator_tokens(self) -> Sequence[StoredToken]:
+        """All of kind "operator", the oldest first."""
+        ...
+
+    async def touch_token(self, digest: str, *, now_s: int) -> None:
+        """`used_s` of an operator's token is `now_s`."""
         ...
 
     async def delete_token(self, digest: str) -> bool:

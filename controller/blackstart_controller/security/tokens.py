@@ -9,12 +9,13 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from blackstart_controller.errors import Unauthorised, UsageError
 from blackstart_controller.security.identity import check_host_name
 from blackstart_controller.security.ports import StoredToken, TokenKind, TokenStore
+from blackstart_controller.security.roles import Role
 from blackstart_controller.security.secret import Secret
 
 JOIN_TTL_S = 15 * 60
@@ -54,7 +55,7 @@ class Tokens:
     async def check_join(self, token: Secret, host: str) -> StoredToken:
         """Return what is kept of a join token that `host` can use now; else Unauthorised says why."""
         secret = self._secret_of_join(token)
-        stored = await self._store.find_token(_digest(secret))
+        stored = await self._store.find_token(digest_of(secret))
         now_s = int(self._now())
         if stored is None or stored.kind != "join":
             raise Unauthorised("join token: unknown here; make one: blackstart token create")
@@ -73,18 +74,27 @@ class Tokens:
         if not await self._store.consume_token(stored.digest, host=host, now_s=int(self._now())):
             raise Unauthorised("join token: used or expired in this moment; make one for each host")
 
-    async def create_operator(self, name: str, *, ttl_s: int = OPERATOR_TTL_S) -> NewToken:
+    async def create_operator(self, name: str, role: Role, *, ttl_s: int = OPERATOR_TTL_S) -> NewToken:
         if not 1 <= ttl_s <= MAX_OPERATOR_TTL_S:
             raise UsageError(
                 f"operator token: ttl_s must be 1 to {MAX_OPERATOR_TTL_S} (366 days), got {ttl_s}"
             )
         secret = "bsk_" + secrets.token_urlsafe(32)
-        return NewToken(Secret(secret), await self._keep(secret, "operator", ttl_s, name=name))
+        return NewToken(Secret(secret), await self._keep(secret, "operator", ttl_s, name=name, role=role))
+
+    async def operators(self) -> Sequence[StoredToken]:
+        return await self._store.operator_tokens()
+
+    async def revoke(self, digest: str) -> bool:
+        return await self._store.delete_token(digest)
+
+    async def used(self, digest: str, now_s: int) -> None:
+        await self._store.touch_token(digest, now_s=now_s)
 
     async def check_operator(self, token: Secret) -> StoredToken:
         """Return what is kept of an operator's token; one that is unknown or expired raises Unauthorised."""
         found = _OPERATOR.fullmatch(token.reveal())
-        stored = await self._store.find_token(_digest(found.group())) if found else None
+        stored = await self._store.find_token(digest_of(found.group())) if found else None
         if stored is None or stored.kind != "operator":
             raise Unauthorised("token: unknown here; use the token of this controller's admin.json")
         if stored.expires_s <= int(self._now()):
@@ -101,21 +111,24 @@ class Tokens:
             )
         return found.group(1)
 
-    async def _keep(self, secret: str, kind: TokenKind, ttl_s: int, *, host: str = "", name: str = "") -> int:
+    async def _keep(
+        self, secret: str, kind: TokenKind, ttl_s: int, *, host: str = "", name: str = "", role: str = ""
+    ) -> int:
         now_s = int(self._now())
         expires_s = now_s + ttl_s
         await self._store.insert_token(
             StoredToken(
-                digest=_digest(secret),
+                digest=digest_of(secret),
                 kind=kind,
                 created_s=now_s,
                 expires_s=expires_s,
                 host=host,
                 name=name,
+                role=role,
             )
         )
         return expires_s
 
 
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()

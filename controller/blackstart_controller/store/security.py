@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Executable, bindparam, delete, or_, select, update
@@ -39,6 +40,15 @@ class SqlTokens:
         return (
             await _changed(self._store, update(TOKENS).where(usable).values(used_s=now_s, used_by=host)) == 1
         )
+
+    async def operator_tokens(self) -> Sequence[StoredToken]:
+        query = select(TOKENS).where(TOKENS.c.kind == "operator")
+        found = await self._store.read(query.order_by(TOKENS.c.created_s, TOKENS.c.digest))
+        return [StoredToken(**row) for row in found]
+
+    async def touch_token(self, digest: str, *, now_s: int) -> None:
+        mine = (TOKENS.c.digest == digest) & (TOKENS.c.kind == "operator")
+        await _changed(self._store, update(TOKENS).where(mine).values(used_s=now_s))
 
     async def delete_token(self, digest: str) -> bool:
         return await _changed(self._store, delete(TOKENS).where(TOKENS.c.digest == digest)) == 1

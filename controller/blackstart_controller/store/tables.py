@@ -122,6 +122,7 @@ TOKENS = Table(
     Column("expires_s", Integer, nullable=False),
     Column("host", Text, nullable=False),
     Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False, server_default=""),
     Column("used_s", Integer),
     Column("used_by", Text, nullable=False),
     sqlite_strict=True,

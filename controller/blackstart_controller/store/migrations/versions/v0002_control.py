@@ -13,3 +13,5 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("runs", sa.Column("trigger", sa.Text(), nullable=False, server_default="manual"))
+    op.add_column("tokens", sa.Column("role", sa.Text(), nullable=False, server_default=""))
+    op.execute("UPDATE tokens SET role = 'admin' WHERE kind = 'operator'")  # they could do everything
