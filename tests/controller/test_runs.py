@@ -309,7 +309,7 @@ def test_the_report_has_the_last_words_of_a_host_that_was_silent_to_the_end() ->
         await scene.fleet.disconnect("t1")
         await scene.until_state(run_id, RunState.REVERTING)
         await scene.until(lambda: not scene.targets[0].active())
-        scene.fleet.slow_events_s["t1"] = 3.0
+        scene.fleet.slow_events_s["t1"] = 2.5
         await scene.fleet.connect("t1")
         await scene.ended(run_id)
         told = [event["what"] for event in (await scene.report(run_id))["events"] if event["host"] == "t1"]
