@@ -99,6 +99,7 @@ def _host(run: Finished, order: HostOrder) -> HostSpan:
         end_s=_relative(run, span.end_ns) if span and span.end_ns is not None else None,
         error_ms=span.error_ns / NS_PER_MS if span else 0.0,
         manual=run.manual.get(order.id, ()),
+        path=order.path,
     )
 
 

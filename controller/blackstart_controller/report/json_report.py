@@ -111,6 +111,7 @@ def _host(span: HostSpan) -> dict[str, Any]:
         "site": span.site,
         "order": span.order_id,
         "kind": span.kind,
+        "path": span.path,
         "first_s": _rounded(span.first_s),
         "last_s": _rounded(span.last_s),
         "end_s": _rounded(span.end_s),

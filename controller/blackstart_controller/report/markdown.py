@@ -14,12 +14,12 @@ SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()#+!|~"} | {"<": "&lt;"
 
 def text(view: ReportView) -> str:
     """The report as Markdown (GitHub's flavour). Every text from outside is escaped."""
-    lines = [f"# {_safe(view.experiment)}: {view.verdict.word}", "", _safe(view.verdict.sentence), ""]
+    lines = [f"# {safe(view.experiment)}: {view.verdict.word}", "", safe(view.verdict.sentence), ""]
     if view.hypothesis:
-        lines += [f"> {_safe(view.hypothesis)}", ""]
+        lines += [f"> {safe(view.hypothesis)}", ""]
     lines += [*_undo(view), *_services(view.services), "", *_facts(view), "", *_faults(view), ""]
     lines += ["## How it was measured", "", METHOD, "", "## Limits", ""]
-    lines += [f"- {_safe(limit)}" for limit in view.limits]
+    lines += [f"- {safe(limit)}" for limit in view.limits]
     return "\n".join(lines) + "\n"
 
 
@@ -29,27 +29,27 @@ def _services(services: Sequence[ServiceView]) -> list[str]:
     for service in services:
         one = service.recovery
         cells = (
-            _safe(one.service),
+            safe(one.service),
             str(one.outcome) + (f", relapsed {one.relapses} ×" if one.relapses else ""),
             format_interval(interval(one.recovery)),
             format_interval(interval(one.after_revert)),
             format_seconds(one.objective.rto_s),
             format_met(one.met),
             format_share(one.availability),
-            _safe(one.waited_for or "–"),
+            safe(one.waited_for or "–"),
         )
         lines.append(f"| {' | '.join(cells)} |")
     notes = [
-        f"- {_safe(s.recovery.service)}: {_safe(s.recovery.reason)}" for s in services if s.recovery.reason
+        f"- {safe(s.recovery.service)}: {safe(s.recovery.reason)}" for s in services if s.recovery.reason
     ]
     return [*lines, "", *notes] if notes else lines
 
 
 def _facts(view: ReportView) -> list[str]:
-    facts = [f"- run `{_code(view.run_id)}`, seed {view.seed}, {_safe(view.mode)}"]
+    facts = [f"- run `{code(view.run_id)}`, seed {view.seed}, {safe(view.mode)}"]
     if view.t0_iso is not None and view.skew_ms is not None:
         skew = f"{view.skew_ms:.2f} ms ± {view.skew_error_ms or 0:.2f} ms"
-        facts.append(f"- T0 {_safe(view.t0_iso)}, skew {skew}")
+        facts.append(f"- T0 {safe(view.t0_iso)}, skew {skew}")
     facts.append(f"- revert {'confirmed' if view.reverted else '**not confirmed**'}")
     return facts
 
@@ -61,7 +61,7 @@ def _faults(view: ReportView) -> list[str]:
             "not injected" if span.last_s is None else f"T0 + {span.last_s:.3f} s ± {span.error_ms:.1f} ms"
         )
         ended = "–" if span.end_s is None else f"T0 + {span.end_s:.3f} s"
-        lines.append(f"| {_safe(span.host)} | {_safe(span.site)} | {_safe(span.kind)} | {began} | {ended} |")
+        lines.append(f"| {safe(span.host)} | {safe(span.site)} | {safe(span.kind)} | {began} | {ended} |")
     return lines
 
 
@@ -71,13 +71,15 @@ def _undo(view: ReportView) -> list[str]:
     lines = ["**Not every fault is confirmed to be reverted. Undo by hand:**", ""]
     for span in view.unreverted:
         commands = span.manual or ("blackstart-agent revert --all",)
-        lines += [f"- on {_safe(span.host)}: `{_code(command)}`" for command in commands]
+        lines += [f"- on {safe(span.host)}: `{code(command)}`" for command in commands]
     return [*lines, ""]
 
 
-def _safe(words: str) -> str:
+def safe(words: str) -> str:
+    """Text from outside, in one line, with nothing in it that Markdown or HTML would obey."""
     return " ".join(words.split()).translate(SPECIAL)
 
 
-def _code(words: str) -> str:
+def code(words: str) -> str:
+    """Text from outside, as it may stand between backticks."""
     return " ".join(words.split()).replace("`", "'")

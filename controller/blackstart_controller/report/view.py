@@ -58,6 +58,7 @@ class HostSpan:
     end_s: float | None
     error_ms: float
     manual: tuple[str, ...] = ()  # the commands that undo it by hand
+    path: str = ""  # where in the document its step stands: `steps[0].sequence[1]`
 
 
 @dataclass(frozen=True, slots=True)
