@@ -49,7 +49,7 @@ def follow_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str
 def finish(client: Client, run_id: str, form: str) -> int:
     """Write the result to standard output and return the run's exit code."""
     found = client.get("v1", "runs", run_id)
-    result = _report(client, run_id)
+    result = report_of(client, run_id)
     if form == "json":
         write_json(result or found)
     elif result:
@@ -92,7 +92,7 @@ def _halt(client: Client, follower: Follower, view: View, interrupts: Interrupts
     """Halt and wait for the proof that everything is reverted: 130, or 5 when there is no proof."""
     run_id = follower.run_id
     try:
-        _post_halt(client, run_id)
+        post_halt(client, run_id, "interrupted at the command line")
         progress(f"halting {run_id}; waiting for every host's proof (interrupt again to leave without it)")
         with view, interrupts.allowed():
             _show_all(follower, view, within_s=PROOF_S)
@@ -107,12 +107,12 @@ def _halt(client: Client, follower: Follower, view: View, interrupts: Interrupts
     return INTERRUPTED if found.get("reverted") == "confirmed" else UNCONFIRMED
 
 
-def _post_halt(client: Client, run_id: str) -> None:
+def post_halt(client: Client, run_id: str, reason: str) -> None:
     """The halt is accepted. A controller that is restarting is asked again; halting twice is harmless."""
     until_s = time.monotonic() + HALT_TRIES_S
     while True:
         try:
-            client.post("v1", "runs", run_id, "halt", body={"reason": "interrupted at the command line"})
+            client.post("v1", "runs", run_id, "halt", body={"reason": reason})
         except Unreachable:
             if time.monotonic() > until_s:
                 raise
@@ -121,7 +121,7 @@ def _post_halt(client: Client, run_id: str) -> None:
             return
 
 
-def _report(client: Client, run_id: str) -> Any:
+def report_of(client: Client, run_id: str) -> Any:
     """The run's report.json, or None for a run that ended before there was anything to report."""
     try:
         return client.get("v1", "runs", run_id, "report.json")

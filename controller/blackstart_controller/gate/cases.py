@@ -159,8 +159,8 @@ def _revert(attempt: Attempt) -> Case:
 def _trend(one: Comparison, source: Source, *, fails: bool) -> Case:
     name, position = f"{one.service} no slower than before", source.service(one.service)
     if one.trend is Trend.NO_VERDICT:
-        return Case(name, Status.SKIPPED, f"no verdict: {one.sentence}", position)
+        return Case(name, Status.SKIPPED, one.text, position)
     if one.trend is Trend.NO_REGRESSION:
-        return Case(name, Status.PASSED, one.sentence, position)
+        return Case(name, Status.PASSED, one.text, position)
     status = Status.FAILED if fails else Status.PASSED
-    return Case(name, status, f"regression: {one.sentence}", position, warning=not fails)
+    return Case(name, status, one.text, position, warning=not fails)

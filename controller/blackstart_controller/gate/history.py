@@ -1,15 +1,16 @@
 """Is a service slower to come back than it was? Says so only where the numbers can carry it.
 
 The rule is an exact rank test: when nothing has changed, each of n + 1 passed runs is as likely as any other
-to be the slowest, so that the newest one is it with a probability of 1 / (n + 1). Recoveries are intervals, and the
-new one must lie wholly above all earlier ones, by a margin; both make a false alarm rarer than that, never more
-frequent. Of a run that did not pass no chance is told: the earlier ones were chosen for having passed. A censored
-recovery (longer than it was watched) has no upper end and is never averaged.
+to be the slowest, so that the newest one is it with a probability of 1 / (n + 1). Recoveries are intervals, and
+the new one must lie wholly above all earlier ones, by a margin; both make a false alarm rarer than that, never
+more frequent. Of a run that did not pass no chance is told: the earlier ones were chosen for having passed. A
+censored recovery (longer than it was watched) has no upper end and is never averaged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from blackstart_controller.gate.model import Comparison, Json, Span, Trend
 
@@ -21,7 +22,8 @@ def compare(report: Json, earlier: Sequence[Json], *, margin: float) -> tuple[Co
 
     `margin` is 0.2 for "slower by more than 20 %".
     """
-    return tuple(_compare(service, earlier, margin) for service in report["services"])
+    found = (_compare(service, earlier, margin) for service in report["services"])
+    return tuple(found if report["verdict"] == "pass" else map(_without_chance, found))
 
 
 def span_of(service: Json) -> Span | None:
@@ -57,10 +59,12 @@ def _compare(service: Json, earlier: Sequence[Json], margin: float) -> Compariso
     limit_s = slowest.high_s * (1 + margin)
     against = f"{words(now)}, the slowest of {count} earlier runs {words(slowest)}, margin {margin:.0%}"
     if now.low_s > limit_s:
-        chance = 1 / (count + 1) if report["verdict"] == "pass" else None
-        told = f"{against}; by chance at most once in {count + 1} times" if chance else against
-        return Comparison(name, Trend.REGRESSION, told, now, slowest, count, chance)
+        return Comparison(name, Trend.REGRESSION, against, now, slowest, count, 1 / (count + 1))
     return Comparison(name, Trend.NO_REGRESSION, against, now, slowest, count)
+
+
+def _without_chance(found: Comparison) -> Comparison:
+    return replace(found, chance=None)
 
 
 def _none(name: str, now: Span | None, slowest: Span | None, count: int, why: str) -> Comparison:

@@ -76,6 +76,6 @@ def _services(attempt: Attempt) -> Iterator[str]:
 def _trends(attempt: Attempt) -> Iterator[str]:
     for one in attempt.comparisons:
         mark = "⚠️ " if one.trend is Trend.REGRESSION else ""
-        yield f"- {mark}{safe(one.service)}: {one.trend}: {safe(one.sentence)}"
+        yield f"- {mark}{safe(one.service)}: {safe(one.text)}"
     if attempt.comparisons:
         yield ""

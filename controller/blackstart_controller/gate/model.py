@@ -73,6 +73,11 @@ class Comparison:
     runs: int
     chance: float | None = None
 
+    @property
+    def text(self) -> str:
+        by_chance = f"; by chance at most once in {round(1 / self.chance)} times" if self.chance else ""
+        return f"{self.trend}: {self.sentence}{by_chance}"
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
