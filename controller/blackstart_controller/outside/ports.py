@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -15,8 +15,11 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """`headers`: names in lower case."""
+
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Outside(Protocol):
