@@ -29,6 +29,7 @@ from blackstart_controller.api.place import no_core_dumps, state_directory
 from blackstart_controller.fleet.hub import FleetHub
 from blackstart_controller.fleet.receive import Reception
 from blackstart_controller.fleet.server import FleetServer, tune_gc
+from blackstart_controller.outside.http import HttpOutside
 from blackstart_controller.plan.model import HostView
 from blackstart_controller.runs.clock import SystemClock
 from blackstart_controller.runs.service import Runs
@@ -56,24 +57,31 @@ class Controller:
     admin_file: Path
 
 
-def serve(state: Path, *, listen: Address, agents_listen: Address, names: Sequence[str] = ()) -> int:
+def serve(
+    state: Path,
+    *,
+    listen: Address,
+    agents_listen: Address,
+    names: Sequence[str] = (),
+    outside: HttpOutside | None = None,
+) -> int:
     """Run the controller until SIGTERM or SIGINT; 0. Raises UsageError when it cannot start."""
     no_core_dumps()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with state_directory(state):
-        asyncio.run(_serve_until_told(state, listen, agents_listen, names))
+        asyncio.run(_serve_until_told(state, listen, agents_listen, names, outside))
     return 0
 
 
 async def _serve_until_told(
-    state: Path, listen: Address, agents_listen: Address, names: Sequence[str]
+    state: Path, listen: Address, agents_listen: Address, names: Sequence[str], outside: HttpOutside | None
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with controller(state, listen, agents_listen, names) as up:
+    async with controller(state, listen, agents_listen, names, outside) as up:
         tune_gc()
         watchdog = asyncio.create_task(feed_watchdog())
         notify("READY=1")
@@ -85,12 +93,17 @@ async def _serve_until_told(
 
 @asynccontextmanager
 async def controller(
-    state: Path, listen: Address, agents_listen: Address, names: Sequence[str] = ()
+    state: Path,
+    listen: Address,
+    agents_listen: Address,
+    names: Sequence[str] = (),
+    outside: HttpOutside | None = None,
 ) -> AsyncIterator[Controller]:
     """A controller that serves while the block runs. Runs that were under way before are already being ended.
 
     At the end tethered agents lose their streams, and revert by themselves; nothing has to be sent.
     """
+    outside = outside or HttpOutside()  # without a list, nobody is spoken to
     async with AsyncExitStack() as stack:
         sock = stack.enter_context(bind(*listen))
         store = await SqliteStore.open(state / "controller.db")

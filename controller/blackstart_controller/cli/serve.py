@@ -46,8 +46,27 @@ def address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     envvar="BLACKSTART_NAMES",
     help="A name or address that this controller is reached by; may be repeated (or BLACKSTART_NAMES).",
 )
+@click.option(
+    "--allow-url",
+    "allowed_origins",
+    metavar="ORIGIN",
+    multiple=True,
+    envvar="BLACKSTART_ALLOW_URLS",
+    help="An origin, such as https://prometheus:9090, that stop conditions, checks and webhooks may use; "
+    "may be repeated (or BLACKSTART_ALLOW_URLS). Without it the controller speaks to nobody outside.",
+)
+@click.option(
+    "--outside-ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM certificates to trust there, as well as the system's.",
+)
 def serve(
-    state: Path, listen: tuple[str, int], agents_listen: tuple[str, int], names: tuple[str, ...]
+    state: Path,
+    listen: tuple[str, int],
+    agents_listen: tuple[str, int],
+    names: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
+    outside_ca: Path | None,
 ) -> int:
     """Run the controller until it is told to stop.
 
@@ -55,6 +74,7 @@ def serve(
     """
     try:
         from blackstart_controller.api.serve import serve as serve_forever
+        from blackstart_controller.outside.http import HttpOutside
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("blackstart"):
             raise
@@ -62,4 +82,5 @@ def serve(
             f"serve: the controller is not installed here (no module {error.name}); "
             "run: pip install 'blackstart[controller]'"
         ) from error
-    return serve_forever(state, listen=listen, agents_listen=agents_listen, names=names) or 0
+    outside = HttpOutside(allowed_origins, ca_file=outside_ca)
+    return serve_forever(state, listen=listen, agents_listen=agents_listen, names=names, outside=outside) or 0
