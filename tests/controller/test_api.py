@@ -14,17 +14,22 @@ import pytest
 from blackstart_controller.api.app import OPEN_ROUTES, Parts, create_app
 from blackstart_controller.api.events import server_sent
 from blackstart_controller.api.guard import MAX_BODY_BYTES
+from blackstart_controller.notify.ports import Nobody
 from blackstart_controller.plan.model import FleetSnapshot, Plan
 from blackstart_controller.runs.clock import SystemClock
 from blackstart_controller.runs.planning import plan_document
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.runs.settings import Settings
+from blackstart_controller.schedule.alarm import ApschedulerAlarms
+from blackstart_controller.schedule.service import Schedules
+from blackstart_controller.schedule.waker import Waker, World
 from blackstart_controller.security.authority import Authority
 from blackstart_controller.security.enrolment import Enrolment
 from blackstart_controller.security.roles import Role
 from blackstart_controller.security.tokens import Tokens
 from blackstart_controller.spec.document import Document
 from blackstart_controller.store.model import RunEvent
+from blackstart_controller.store.schedules import SqlSchedules
 from blackstart_controller.store.security import SqlHosts, SqlTokens
 from blackstart_controller.store.sqlite import SqliteStore
 from blackstart_proto.v1 import agent_pb2
@@ -37,6 +42,16 @@ from support.scenes import OBSERVER, order, plan_of
 FAST = Settings(lead_s=0.1, first_sample_s=5.0, drain_s=1.0)
 DOCUMENT = {"document": "experiment: x", "file": "x.yaml"}
 MISSING_RUN = "00000000-0000-0000-0000-000000000000"
+
+
+SCHEDULE_ROUTES = {
+    *((method, f"/v1/{noun}") for method in ("GET", "POST") for noun in ("schedules", "calendars")),
+    ("GET", "/v1/schedules/{name}"),
+    ("GET", "/v1/schedules/{name}/next"),
+    *(("POST", f"/v1/schedules/{{name}}/{verb}") for verb in ("arm", "disarm", "pause", "resume", "remove")),
+    ("GET", "/v1/calendars/{name}"),
+    ("POST", "/v1/calendars/{name}/remove"),
+}
 
 
 @dataclass
@@ -71,8 +86,13 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     authority = Authority.open(tmp_path / "authority")
     tokens = Tokens(SqlTokens(store), authority.pin)
     enrolment = Enrolment(authority, tokens, SqlHosts(store))
+    kept = SqlSchedules(store)
+    clock = SystemClock.of_this_boot()
+    waker = Waker(World(kept, store, runs, clock, Nobody(), ApschedulerAlarms()))
+    await waker.start()
+    schedules = Schedules(kept, runs, clock, waker)
     app = create_app(
-        Parts(runs, fleet, store, tokens, enrolment, authority.certificate_pem, 8471, "localhost")
+        Parts(runs, fleet, store, tokens, enrolment, authority.certificate_pem, 8471, "localhost", schedules)
     )
     token = (await tokens.create_operator("alice", Role.ADMIN)).token.reveal()
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
@@ -83,6 +103,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         plan = plan_of(order("t1", hold_s=0.5), baseline_s=0.2, settle_s=0.2, watch_s=5.0)
         made.append(Api(app, client, runs, fleet, tokens, plan))
         yield made[0]
+    await waker.close()
     await runs.close()
     fleet.kill()
     agents[1].stop_all_probes()
@@ -122,6 +143,7 @@ async def test_every_documented_route_exists_and_no_other(api: Api) -> None:
         ("GET", f"{run}/report.json"),
         ("GET", f"{run}/report.html"),
         ("GET", f"{run}/report.md"),
+        *SCHEDULE_ROUTES,
     }
 
 

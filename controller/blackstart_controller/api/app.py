@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Str
 from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field
 
-from blackstart_controller.api import answers
+from blackstart_controller.api import answers, schedules
 from blackstart_controller.api.events import server_sent
 from blackstart_controller.api.guard import BodyLimit, Guard, install_errors, may
 from blackstart_controller.errors import NotFound, UsageError
@@ -20,6 +20,7 @@ from blackstart_controller.report import html, json_report, markdown
 from blackstart_controller.runs.launch import Launch
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.service import Runs
+from blackstart_controller.schedule.service import Schedules
 from blackstart_controller.security.enrolment import Enrolment
 from blackstart_controller.security.operators import Operators
 from blackstart_controller.security.roles import Operator, Permission
@@ -44,6 +45,7 @@ class Parts:
     authority_pem: bytes
     agents_port: int
     name: str
+    schedules: Schedules
 
 
 class Body(BaseModel):
@@ -78,6 +80,8 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="blackstart", docs_url=None, redoc_url=None, openapi_url=None)
     install_errors(app)
     for router in (_open_routes(parts), _fleet_routes(parts), _run_routes(parts), _report_routes(parts)):
+        app.include_router(router)
+    for router in schedules.routes(parts.schedules):
         app.include_router(router)
     app.add_middleware(BodyLimit)
     app.add_middleware(Guard, check=Operators(parts.tokens).admit, open_routes=OPEN_ROUTES)  # the outermost

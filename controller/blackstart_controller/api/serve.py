@@ -29,14 +29,19 @@ from blackstart_controller.api.place import no_core_dumps, state_directory
 from blackstart_controller.fleet.hub import FleetHub
 from blackstart_controller.fleet.receive import Reception
 from blackstart_controller.fleet.server import FleetServer, tune_gc
+from blackstart_controller.notify.ports import Nobody, Notifier
 from blackstart_controller.outside.http import HttpOutside
 from blackstart_controller.plan.model import HostView
-from blackstart_controller.runs.clock import SystemClock
+from blackstart_controller.runs.clock import Clock, SystemClock
 from blackstart_controller.runs.service import Runs
+from blackstart_controller.schedule.alarm import ApschedulerAlarms
+from blackstart_controller.schedule.service import Schedules
+from blackstart_controller.schedule.waker import Waker, World
 from blackstart_controller.security.authority import Authority, ServerPair
 from blackstart_controller.security.enrolment import Enrolment
 from blackstart_controller.security.tokens import Tokens
 from blackstart_controller.store.model import HostRow
+from blackstart_controller.store.schedules import SqlSchedules
 from blackstart_controller.store.security import SqlHosts, SqlTokens
 from blackstart_controller.store.sqlite import SqliteStore
 
@@ -44,6 +49,7 @@ log = logging.getLogger(__name__)
 Address: TypeAlias = tuple[str, int]
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  to be replaced, not to be bound
 REFRESH_S = 24 * 3600
+AGENTS_BACK_S = 5.0  # after a restart their next dial is at most so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +121,16 @@ async def controller(
         hub = FleetHub(
             known=[view_of(row) for row in await store.hosts()], controller_addresses=own_addresses()
         )
-        runs = Runs(hub, store, SystemClock.of_this_boot())
+        clock = SystemClock.of_this_boot()
+        runs = Runs(hub, store, clock)
         await runs.recover()
         stack.push_async_callback(runs.close)
         agents_port = await _start_fleet(stack, hub, runs, enrolment, pair, authority, agents_listen)
         name = names[0] if names else WILDCARDS.get(listen[0], listen[0])
-        parts = Parts(runs, hub, store, tokens, enrolment, authority.certificate_pem, agents_port, name)
+        schedules = await _start_schedules(stack, store, runs, clock, Nobody())
+        parts = Parts(
+            runs, hub, store, tokens, enrolment, authority.certificate_pem, agents_port, name, schedules
+        )
         await _start_api(stack, create_app(parts), pair, sock)
         api_port = int(sock.getsockname()[1])
         url = f"https://{_bracketed(WILDCARDS.get(listen[0], listen[0]))}:{api_port}"
@@ -145,6 +155,17 @@ async def _start_fleet(
     stack.push_async_callback(server.stop, 0.0)
     stack.push_async_callback(hub.stop)
     return await server.start(f"{_bracketed(listen[0])}:{listen[1]}")
+
+
+async def _start_schedules(
+    stack: AsyncExitStack, store: SqliteStore, runs: Runs, clock: Clock, notifier: Notifier
+) -> Schedules:
+    """What was due meanwhile is dealt with; from now on due times start runs, until the stack is left."""
+    kept = SqlSchedules(store)
+    waker = Waker(World(kept, store, runs, clock, notifier, ApschedulerAlarms()), agents_back_s=AGENTS_BACK_S)
+    await waker.start()
+    stack.push_async_callback(waker.close)
+    return Schedules(kept, runs, clock, waker)
 
 
 async def _start_api(stack: AsyncExitStack, app: ASGIApp, pair: ServerPair, sock: socket.socket) -> None:

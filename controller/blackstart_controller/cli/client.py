@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +71,8 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, *parts: str) -> Any:
-        return _decode(self._send("GET", _path(parts)))
+    def get(self, *parts: str, query: Mapping[str, str] | None = None) -> Any:
+        return _decode(self._send("GET", _path(parts), params=query))
 
     def text(self, *parts: str) -> str:
         return self._send("GET", _path(parts)).text

@@ -38,8 +38,13 @@ ENTRIES = {
     ),
     "plan": Entry("plan:plan", "Show exactly what a run would hit, from the agents themselves."),
     "run": Entry("run:run", "Run an experiment; list, show, watch runs."),
+    "schedule": Entry(
+        "schedule:schedule", "When experiments run by themselves: add, list, show, next, arm, pause, remove."
+    ),
+    "calendar": Entry("calendar:calendar", "Blackout calendars for schedules: import, list, show, remove."),
     "halt": Entry("halt:halt", "Halt one run or all; every fault is reverted."),
     "report": Entry("report:report", "Write the report of a run as HTML, JSON or Markdown."),
+    "gate": Entry("gate:gate", "A stage of a pipeline: run, compare, one exit code, JUnit."),
     "lab": Entry("lab:lab", "Hosts made of namespaces: up, status, exec, down."),
 }
 
