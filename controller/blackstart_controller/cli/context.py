@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from blackstart_controller.errors import UsageError
 
+URL, TOKEN, AUTHORITY = "BLACKSTART_URL", "BLACKSTART_TOKEN", "BLACKSTART_CA"
+PEM = "-----BEGIN"
 BESIDE_THE_CONTROLLER = Path("/var/lib/blackstart/admin.json")
 
 
@@ -29,17 +32,38 @@ def own_file() -> Path:
 
 
 def find(chosen: Path | None) -> Context:
-    """The context in `chosen`, else this user's, else the one of a controller on this host."""
+    """The context in `chosen`, else the environment's, else this user's, else that of a controller here."""
     if chosen is not None:
         return load(chosen)
+    if os.environ.get(URL):
+        return of_environment(os.environ)
     tried = (own_file(), BESIDE_THE_CONTROLLER)
     for path in tried:
         if _readable(path):
             return load(path)
     raise UsageError(
         f"no context: neither {tried[0]} nor {tried[1]} can be read; run `blackstart login URL`, "
-        "or name the controller's admin.json with --context or BLACKSTART_CONTEXT"
+        "name the controller's admin.json with --context or BLACKSTART_CONTEXT, "
+        f"or set {URL}, {TOKEN} and {AUTHORITY}"
     )
+
+
+def of_environment(environment: Mapping[str, str]) -> Context:
+    """The context that a pipeline has in its variables. BLACKSTART_CA is a PEM text, or the name of a file."""
+    url, token = environment[URL].rstrip("/"), environment.get(TOKEN, "").strip()
+    if not url.startswith("https://"):
+        raise UsageError(f"{URL}: must be https://HOST:PORT, got {url}")
+    if not (token and token.isascii() and token.isprintable()):
+        raise UsageError(f"{URL} is set, so {TOKEN} must hold an operator's token, plain ASCII as bsk_…")
+    authority = environment.get(AUTHORITY, "")
+    if authority and not authority.lstrip().startswith(PEM):
+        try:
+            authority = Path(authority).read_text()
+        except OSError as error:
+            raise UsageError(
+                f"{AUTHORITY}: {authority}: {error.strerror}; give the controller's /ca.pem, or its file"
+            ) from error
+    return Context(url, token, authority)
 
 
 def load(path: Path) -> Context:

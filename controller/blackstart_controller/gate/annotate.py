@@ -27,7 +27,7 @@ def workflow_commands(gate: Gate) -> Iterator[str]:
 
 def _annotation(gated: Gated, case: Case) -> str:
     level = "warning" if case.warning else "error"
-    place = f"file={_property(gated.file)},line={case.position.line},col={case.position.column}"
+    place = f"file={_property(gated.document.file)},line={case.position.line},col={case.position.column}"
     title = _property(f"{gated.experiment}: {case.name}")
     return f"::{level} {place},title={title}::{_data(case.text or case.name)}"
 

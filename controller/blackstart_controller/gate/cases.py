@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from blackstart_controller.gate.model import INTERRUPTED, UNCONFIRMED, Attempt, Comparison, Gated, Json, Trend
-from blackstart_controller.gate.places import START, Source, errors_of
+from blackstart_controller.gate.places import START, Places, errors_of
 from blackstart_controller.report.format import format_interval, format_seconds
 from blackstart_controller.spec.yaml_source import Position
 
@@ -37,14 +37,14 @@ class Case:
 
 def cases_of(gated: Gated, attempt: Attempt, *, fail_on_regression: bool = False) -> tuple[Case, ...]:
     """Every case of an attempt, in the order in which a run goes."""
-    source = Source.of(gated.text, gated.file)
+    places = Places.of(gated.document)
     if attempt.run is None:
         return tuple(_not_started(attempt))
     report: Json = attempt.report or {}
-    cases = [_baseline(attempt, source), *_injections(report, source)]
-    cases += [_service(one, report, source) for one in report.get("services", ())]
-    cases += [*_stops(attempt, source), _hypothesis(attempt, report, source), _ran(attempt), _revert(attempt)]
-    cases += [_trend(one, source, fails=fail_on_regression) for one in attempt.comparisons]
+    cases = [_baseline(attempt, places), *_injections(report, places)]
+    cases += [_service(one, report, places) for one in report.get("services", ())]
+    cases += [*_stops(attempt, places), _hypothesis(attempt, report, places), _ran(attempt), _revert(attempt)]
+    cases += [_trend(one, places, fails=fail_on_regression) for one in attempt.comparisons]
     return tuple(cases)
 
 
@@ -68,23 +68,23 @@ def _injected(report: Json) -> bool:
     return bool(report) and report["injection"]["t0"] is not None
 
 
-def _baseline(attempt: Attempt, source: Source) -> Case:
+def _baseline(attempt: Attempt, places: Places) -> Case:
     name = "steady before"
     if _verdict(attempt) == "not_steady":
-        return Case(name, Status.FAILED, _reason(attempt), source.key("services"))
+        return Case(name, Status.FAILED, _reason(attempt), places.key("services"))
     if _injected(attempt.report or {}):
         return Case(name, Status.PASSED)
     return Case(name, Status.SKIPPED, "the run did not come so far")
 
 
-def _injections(report: Json, source: Source) -> Iterator[Case]:
+def _injections(report: Json, places: Places) -> Iterator[Case]:
     """One case per fault and target. Two faults of one kind on one host are numbered."""
     seen: dict[str, int] = {}
     for fault in report["injection"].get("faults", ()) if report else ():
         name = f"{fault['kind']} on {fault['host']}"
         seen[name] = seen.get(name, 0) + 1
         name += f" ({seen[name]})" if seen[name] > 1 else ""
-        position = source.step(str(fault.get("path") or ""))
+        position = places.step(str(fault.get("path") or ""))
         refused = _refusal(report, str(fault["host"]))
         if fault["first_s"] is not None:
             yield Case(name, Status.PASSED, position=position)
@@ -99,10 +99,10 @@ def _refusal(report: Json, host: str) -> str:
     return "; ".join(str(one["detail"]) for one in told if one["host"] == host)
 
 
-def _service(service: Json, report: Json, source: Source) -> Case:
+def _service(service: Json, report: Json, places: Places) -> Case:
     rto_s = service["objective"]["rto_s"]
     within = f" within {format_seconds(rto_s)}" if rto_s is not None else ""
-    name, position = f"{service['name']} recovers{within}", source.service(str(service["name"]))
+    name, position = f"{service['name']} recovers{within}", places.service(str(service["name"]))
     recovery = service["recovery"]
     text = f"{service['outcome']}, {format_interval(recovery)}".removesuffix(", –")
     text += f" ({service['reason']})" if service.get("reason") else ""
@@ -116,20 +116,20 @@ def _service(service: Json, report: Json, source: Source) -> Case:
     return Case(name, Status.PASSED, text, position, seconds)
 
 
-def _stops(attempt: Attempt, source: Source) -> Iterator[Case]:
+def _stops(attempt: Attempt, places: Places) -> Iterator[Case]:
     by = str((attempt.run or {}).get("halted_by") or "")
-    for name, position in source.stops():
+    for name, position in places.stops():
         tripped = by == STOP_CONDITION + name
         status = Status.FAILED if tripped else Status.PASSED
         yield Case(f"{STOP_CONDITION}{name}", status, _reason(attempt) if tripped else "", position)
 
 
-def _hypothesis(attempt: Attempt, report: Json, source: Source) -> Case:
+def _hypothesis(attempt: Attempt, report: Json, places: Places) -> Case:
     known = {"pass": Status.PASSED, "fail": Status.FAILED}
     status = known.get(_verdict(attempt), Status.SKIPPED)
     said = str(report.get("hypothesis") or "")
     name = "hypothesis" + (f": {said}" if said else "")
-    return Case(name, status, str(report.get("sentence") or ""), source.key("hypothesis"))
+    return Case(name, status, str(report.get("sentence") or ""), places.key("hypothesis"))
 
 
 def _ran(attempt: Attempt) -> Case:
@@ -156,8 +156,8 @@ def _revert(attempt: Attempt) -> Case:
     return Case("revert confirmed", Status.ERROR, "\n".join([told, *undo]))
 
 
-def _trend(one: Comparison, source: Source, *, fails: bool) -> Case:
-    name, position = f"{one.service} no slower than before", source.service(one.service)
+def _trend(one: Comparison, places: Places, *, fails: bool) -> Case:
+    name, position = f"{one.service} no slower than before", places.service(one.service)
     if one.trend is Trend.NO_VERDICT:
         return Case(name, Status.SKIPPED, one.text, position)
     if one.trend is Trend.NO_REGRESSION:

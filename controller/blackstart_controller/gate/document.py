@@ -30,7 +30,7 @@ def text(gate: Gate) -> str:
 
 def _file(gate: Gate, gated: Gated) -> dict[str, Any]:
     return {
-        "file": gated.file,
+        "file": gated.document.file,
         "experiment": gated.experiment,
         "exit_code": gated.exit_code,
         "result": gated.word,

@@ -1,10 +1,11 @@
 """Is a service slower to come back than it was? Says so only where the numbers can carry it.
 
-The rule is an exact rank test: when nothing has changed, each of n + 1 passed runs is as likely as any other
-to be the slowest, so that the newest one is it with a probability of 1 / (n + 1). Recoveries are intervals, and
-the new one must lie wholly above all earlier ones, by a margin; both make a false alarm rarer than that, never
-more frequent. Of a run that did not pass no chance is told: the earlier ones were chosen for having passed. A
-censored recovery (longer than it was watched) has no upper end and is never averaged.
+The rule is an exact rank test: when nothing has changed, each of n + 1 passed runs is as likely as any
+other to be the slowest, so that the newest one is it with a probability of 1 / (n + 1). Recoveries are
+intervals, and the new one must lie wholly above all earlier ones, by a margin; both make a false alarm
+rarer than that, never more frequent. Of a run that did not pass no chance is told: the earlier ones were
+chosen for having passed. A censored recovery (longer than it was watched) has no upper end and is never
+averaged.
 """
 
 from __future__ import annotations

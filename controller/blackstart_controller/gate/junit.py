@@ -8,6 +8,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from blackstart_controller.gate.cases import Case, Status, cases_of
 from blackstart_controller.gate.model import Attempt, Gate, Gated
+from blackstart_controller.spec.document import Document
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -30,7 +31,7 @@ def _suite(gate: Gate, gated: Gated, attempt: Attempt) -> TestSuite:
     suite = TestSuite(_clean(gated.experiment + again))
     run, report = attempt.run or {}, attempt.report or {}
     found = {
-        "file": gated.file,
+        "file": gated.document.file,
         "attempt": attempt.number,
         "exit_code": attempt.exit_code,
         "run": attempt.run_id,
@@ -54,7 +55,7 @@ def _case(gated: Gated, case: Case, *, skipped: str = "") -> TestCase:
     kind = Skipped if skipped else kinds.get(case.status)
     if kind is not None:
         result = kind((text.splitlines() or [""])[0], str(case.status))
-        result.text = f"{_clean(gated.file)}:{case.position}: {text}"
+        result.text = f"{_clean(gated.document.file)}:{case.position}: {text}"
         made.result = [result]
     elif text:
         made.system_out = f"warning: {text}" if case.warning else text
@@ -63,14 +64,14 @@ def _case(gated: Gated, case: Case, *, skipped: str = "") -> TestCase:
 
 def _not_run(gated: Gated) -> TestSuite:
     suite = TestSuite(_clean(gated.experiment))
-    suite.add_property("file", _clean(gated.file))
+    suite.add_property("file", _clean(gated.document.file))
     suite.add_testcase(_case(gated, Case("the run starts", Status.SKIPPED, gated.skipped or "not run")))
     return suite
 
 
 def _trouble(gate: Gate) -> TestSuite:
     suite = TestSuite("blackstart gate")
-    stage = Gated(file="gate", text="", experiment="blackstart gate")
+    stage = Gated(Document("", "gate"), "blackstart gate")
     suite.add_testcase(_case(stage, Case("the stage runs", Status.ERROR, gate.trouble)))
     return suite
 

@@ -30,7 +30,7 @@ def _row(gated: Gated) -> str:
     runs = ", ".join(f"`{code(one.run_id)}`" for one in gated.attempts if one.run_id) or "–"
     word = gated.word if gated.attempts or gated.skipped else "not run"
     result = f"{MARKS.get(gated.exit_code, OTHER)} {word}" if gated.attempts else f"– {word}"
-    return f"| {safe(gated.experiment)} | {result} | {runs} | `{code(gated.file)}` |"
+    return f"| {safe(gated.experiment)} | {result} | {runs} | `{code(gated.document.file)}` |"
 
 
 def _attempt(gate: Gate, gated: Gated, attempt: Attempt) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _problems(gate: Gate, gated: Gated, attempt: Attempt) -> Iterator[str]:
     cases = cases_of(gated, attempt, fail_on_regression=gate.fail_on_regression)
     wrong = [one for one in cases if one.status in (Status.FAILED, Status.ERROR)]
     for case in wrong:
-        yield f"- **{safe(case.name)}**: {safe(case.text)} (`{code(gated.file)}:{case.position}`)"
+        yield f"- **{safe(case.name)}**: {safe(case.text)} (`{code(gated.document.file)}:{case.position}`)"
     if wrong:
         yield ""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from blackstart_controller.spec.document import Document
+
 Json: TypeAlias = Mapping[str, Any]
 
 PASSED, MISSED, INVALID, NOT_STEADY, HALTED, UNCONFIRMED, TROUBLE, REFUSED, INTERRUPTED = (
@@ -101,8 +103,7 @@ class Gated:
     nothing.
     """
 
-    file: str
-    text: str
+    document: Document
     experiment: str
     attempts: tuple[Attempt, ...] = ()
     skipped: str = ""

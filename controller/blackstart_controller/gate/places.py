@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 
 from blackstart_controller.errors import InvalidDocument
-from blackstart_controller.spec.yaml_source import Document, Position, Value, read_yaml
+from blackstart_controller.spec.document import Document
+from blackstart_controller.spec.parameters import fill_in
+from blackstart_controller.spec.yaml_source import Position, Source, Value, read_yaml
 
 START = Position(1, 1)
 _PART = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]")
@@ -14,15 +16,15 @@ _ERROR = re.compile(r"(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?P<what>.*)"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A document's data and places; of one that is no YAML, nothing."""
+class Places:
+    """What stands where in a document, its parameters filled in; of one that is no YAML, nothing."""
 
-    document: Document | None
+    source: Source | None
 
     @classmethod
-    def of(cls, text: str, file: str) -> Source:
+    def of(cls, document: Document) -> Places:
         try:
-            return cls(read_yaml(text, file))
+            return cls(fill_in(read_yaml(document.text, document.file), document.parameters))
         except InvalidDocument:
             return cls(None)
 
@@ -51,12 +53,12 @@ class Source:
         return found
 
     def _list(self, name: str) -> list[Value]:
-        data = self.document.data if self.document else None
+        data = self.source.data if self.source else None
         entries = data.get(name) if isinstance(data, dict) else None
         return entries if isinstance(entries, list) else []
 
     def _position(self, path: tuple[str | int, ...], *, key: bool = False) -> Position:
-        return START if self.document is None else self.document.position(path, key=key)
+        return START if self.source is None else self.source.position(path, key=key)
 
 
 def errors_of(text: str) -> list[tuple[Position, str]]:

@@ -184,6 +184,16 @@ class StateDirectory:
         except FileNotFoundError:
             return None
 
+    def write_keeper(self, keeper: Process) -> None:
+        """Remember for whom the lab is there; when that process has gone, it is nobody's."""
+        self._write("keeper.json", asdict(keeper))
+
+    def keeper(self) -> Process | None:
+        try:
+            return Process(**json.loads((self.path / "keeper.json").read_text()))
+        except FileNotFoundError:
+            return None
+
     def write(self, state: LabState) -> None:
         self._write("lab.json", state.document())
 
