@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from blackstart_controller.cli.story import Story
-from blackstart_controller.cli.view import Clock
+from blackstart_controller.cli.plain import Clock
 
 S = 1_000_000_000
 

@@ -50,6 +50,11 @@ def progress(text: str) -> None:
             os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
+def harmless(text: object) -> str:
+    """`text` with its control characters shown, not obeyed: no name or reason moves a terminal's cursor."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+
+
 def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Text in left-aligned columns, two spaces apart, without trailing blanks."""
     table = [

@@ -8,6 +8,7 @@ from typing import Any
 
 Event = Mapping[str, Any]
 PHASES = {
+    "awaiting_approval": "waiting for approval: somebody else must agree",
     "planned": "planned",
     "arming": "arming: every target checks its policy and prepares",
     "baseline": "baseline: everything must be steady before anything is broken",

@@ -22,7 +22,7 @@ INTERRUPTED, UNCONFIRMED = 130, 5
 
 def watch_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str) -> int:
     """Follow the run and return its exit code. An interrupt leaves the run alone: 130."""
-    view = chosen_view("Ctrl-C leaves the run alone")
+    view = chosen_view("Ctrl-C leaves the run alone", lambda: client.get("v1", "runs", run_id))
     try:
         with view, interrupts.allowed():
             _show_all(Follower(client, run_id, view.tell), view)
@@ -34,7 +34,7 @@ def watch_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str)
 
 def follow_to_end(client: Client, run_id: str, interrupts: Interrupts, form: str) -> int:
     """Follow the run and return its exit code. An interrupt halts it (a person is asked once): 130."""
-    view = chosen_view("Ctrl-C halts")
+    view = chosen_view("Ctrl-C halts", lambda: client.get("v1", "runs", run_id))
     follower = Follower(client, run_id, view.tell)
     while not follower.ended:
         try:
