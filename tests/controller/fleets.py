@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from blackstart_controller.plan.make import make_plan
 from blackstart_controller.plan.model import FleetSnapshot, HostView, Plan
+from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.load import load_experiment
 
 FAULT_KINDS: Final = ("network.partition", "process.kill", "process.pause", "unit.stop", "host.blackout")
@@ -61,4 +62,6 @@ def planned(
 ) -> Plan:
     """Return the plan of a document with `steps` and `services` in flow style, `head` lines first."""
     text = f"experiment: test\n{head}\nsteps: [{', '.join(steps)}]\nservices: [{', '.join(services)}]\n"
-    return make_plan(load_experiment(text, "test.yaml"), snapshot or fleet(), ids=numbered(), seed=seed)
+    return make_plan(
+        load_experiment(Document(text, "test.yaml")), snapshot or fleet(), ids=numbered(), seed=seed
+    )

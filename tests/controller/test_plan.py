@@ -22,6 +22,7 @@ from blackstart_controller.plan.model import (
     ProcessSelector,
     UnitStop,
 )
+from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.load import load_experiment
 from controller.documents import EXPERIMENT
 from controller.fleets import SITES, fleet, host, numbered, planned, with_host
@@ -146,7 +147,7 @@ def test_addresses_that_no_other_host_can_reach_are_no_peers() -> None:
 
 
 def test_services_carry_members_dependencies_and_objectives() -> None:
-    plan = make_plan(load_experiment(EXPERIMENT, "x.yaml"), fleet(), ids=numbered())
+    plan = make_plan(load_experiment(Document(EXPERIMENT)), fleet(), ids=numbered())
     login, messenger = plan.services
     assert (login.members, login.rto_s) == (("login3", "login4", "login5"), None)
     assert (messenger.depends_on, messenger.rto_s, messenger.rpo_s) == (("login",), 10.0, 0.0)
@@ -169,7 +170,7 @@ def test_the_hash_ignores_order_ids_and_nothing_else() -> None:
 
 
 def test_a_plan_survives_its_journey_through_json() -> None:
-    plan = make_plan(load_experiment(EXPERIMENT, "x.yaml"), fleet(), ids=numbered())
+    plan = make_plan(load_experiment(Document(EXPERIMENT)), fleet(), ids=numbered())
     again = plan_from_dict(json.loads(json.dumps(plan_to_dict(plan))))
     assert again == plan
     assert plan_hash(again) == plan_hash(plan)
@@ -238,9 +239,11 @@ def test_a_plan_is_told_in_words_and_lines() -> None:
     assert "each ends at most 15s after the controller is gone" in words
     assert "Seed 0 made every choice." in words
     lines = order_lines(plan)
-    assert lines[0].split() == ["AT", "HOST", "FAULT", "FOR", "WHAT"]
-    assert lines[1] == "+0s  db2         host.blackout      30s  network cut, units killed"
-    assert lines[4].startswith("+1s  db0         network.partition  1s   drop to and from 10.0.0.2/32, ")
+    assert lines[0].split() == ["AT", "HOST", "FAULT", "FOR", "LEASE", "STEP", "WHAT"]
+    assert lines[1] == "+0s  db2         host.blackout      30s  15s    steps[0]  network cut, units killed"
+    assert lines[4].startswith(
+        "+1s  db0         network.partition  1s   15s    steps[1]  drop to and from 10.0.0.2/32"
+    )
     assert service_lines(plan)[1].split() == [
         "web",
         "login3,",

@@ -8,25 +8,25 @@ from typing import Any
 
 import click
 
+from blackstart_controller.cli.documents import FILE, body_of, read_checked, set_option
 from blackstart_controller.cli.output import output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
 from blackstart_controller.errors import NoTargets, Refused
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
+@set_option
 @output_option
 @click.pass_context
-def plan(ctx: click.Context, file: Path, form: str) -> int:
+def plan(ctx: click.Context, file: Path, parameters: dict[str, str], form: str) -> int:
     """Show which host would get which order, what exactly it would hit, and what speaks against it.
 
     Exit code 7 when a rule or a host refuses the run, 6 when no target matches.
     """
-    from blackstart_controller.cli.experiment import read_checked
-
-    document = read_checked(file)
+    document = read_checked(file, parameters)
     with connect(ctx) as client:
-        made: dict[str, Any] = client.post("v1", "plans", body={"document": document, "file": str(file)})
+        made: dict[str, Any] = client.post("v1", "plans", body=body_of(document))
     if form == "json":
         write_json(made)
     else:
@@ -50,11 +50,25 @@ def verdict(made: Mapping[str, Any]) -> int:
 def plan_lines(made: Mapping[str, Any]) -> list[str]:
     """The plan for a person: in words, by order, what every agent would hit, and the findings."""
     from blackstart_controller.plan.codec import plan_from_dict
-    from blackstart_controller.plan.explain import explain, finding_lines, order_lines, service_lines
+    from blackstart_controller.plan.explain import (
+        explain,
+        finding_lines,
+        halting_lines,
+        order_lines,
+        service_lines,
+    )
 
     found = plan_from_dict(made["plan"])
     answers = [line for answer in made["answers"] for line in answer_lines(answer)]
-    parts = [[explain(found)], order_lines(found), service_lines(found), answers, finding_lines(found)]
+    parts = [
+        [explain(found)],
+        order_lines(found),
+        service_lines(found),
+        halting_lines(found),
+        answers,
+        finding_lines(found),
+        [f"plan {made['hash']}"],
+    ]
     return [line for part in parts if part for line in (*part, "")][:-1]
 
 
@@ -62,7 +76,10 @@ def answer_lines(answer: Mapping[str, Any]) -> list[str]:
     """What one agent said of one order: each thing it would hit, or each reason why it refuses."""
     host = answer["host"]
     hits = [f"{host}: would hit {' '.join(filter(None, _words(hit)))}" for hit in answer["hits"]]
-    return hits + [f"{host}: refuses: {text}" for text in answer["refusals"]]
+    refusals = [f"{host}: refuses: {text}" for text in answer["refusals"]]
+    return (
+        hits + refusals + [f"{host}: by hand, if all else fails: {text}" for text in answer.get("undo", ())]
+    )
 
 
 def _words(hit: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -34,7 +34,7 @@ ENTRIES = {
     "host": Entry("host:host", "Hosts that joined: list, show."),
     "token": Entry("token:token", "Join tokens for agents: create."),
     "experiment": Entry(
-        "experiment:experiment", "Experiment documents: validate, schema. Needs no controller."
+        "experiment:experiment", "Experiment documents: init, validate, explain, export. Needs no controller."
     ),
     "plan": Entry("plan:plan", "Show exactly what a run would hit, from the agents themselves."),
     "run": Entry("run:run", "Run an experiment; list, show, watch runs."),

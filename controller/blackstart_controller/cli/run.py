@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from blackstart_controller.cli.documents import body_of, read_checked, set_option
 from blackstart_controller.cli.host import rows_of
 from blackstart_controller.cli.output import columns, output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
@@ -34,21 +35,21 @@ def run() -> None:
 @click.option(
     "--wait/--no-wait", default=False, help="Follow the run to its end and exit with its exit code."
 )
+@set_option
 @output_option
 @click.pass_context
-def start(ctx: click.Context, file: Path, wait: bool, form: str) -> int:
+def start(ctx: click.Context, file: Path, wait: bool, parameters: dict[str, str], form: str) -> int:
     """Run the experiment in FILE.
 
     The document is checked here first. With --wait, progress goes to standard error and the result to
     standard output; an interrupt halts the run and waits for the proof that every fault is gone.
     """
-    from blackstart_controller.cli.experiment import read_checked
     from blackstart_controller.cli.interrupts import Interrupts
 
-    document = read_checked(file)
+    document = read_checked(file, parameters)
     key = str(uuid.uuid4())
     with connect(ctx) as client, Interrupts() as interrupts:
-        run_id: str = client.post("v1", "runs", body={"document": document, "file": str(file)}, key=key)["id"]
+        run_id: str = client.post("v1", "runs", body=body_of(document), key=key)["id"]
         if wait:
             from blackstart_controller.cli.wait import follow_to_end
 

@@ -8,13 +8,18 @@ from blackstart_controller.plan.model import (
     FaultSpec,
     HostBlackout,
     HostOrder,
+    MetricStop,
     Mode,
     NetworkPartition,
     Plan,
+    ProbeStop,
     ProcessKill,
     ProcessPause,
     ProcessSelector,
+    ServiceStop,
+    StopCondition,
     UnitStop,
+    WebhookStop,
 )
 from blackstart_controller.spec.duration import format_duration
 
@@ -22,7 +27,8 @@ from blackstart_controller.spec.duration import format_duration
 def explain(plan: Plan) -> str:
     """Return one paragraph: what will be broken, for how long, who watches, and what ends it."""
     hosts = sorted({order.host for order in plan.orders})
-    observers = sorted({probe.observer for probe in plan.probes})
+    names = {service.name for service in plan.services}
+    observers = sorted({probe.observer for probe in plan.probes if probe.service in names})
     services = _list([service.name for service in plan.services])
     sentences = [
         f"{plan.experiment} hits {_count(len(hosts), 'host')} ({_list(hosts)}) with {_kinds(plan.orders)}.",
@@ -36,16 +42,27 @@ def explain(plan: Plan) -> str:
             f"A service counts as back after {seconds(plan.settle_s)} of good answers, and is waited for "
             f"{seconds(plan.watch_s)} after the last revert."
         )
+    if plan.checkpoints or plan.stops:
+        counted = [_count(len(plan.checkpoints), "checkpoint"), _count(len(plan.stops), "stop condition")]
+        sentences.append(f"{' and '.join(counted)} can halt it before.")
     sentences.append(f"Seed {plan.seed} made every choice.")
     return " ".join(sentences)
 
 
 def order_lines(plan: Plan) -> list[str]:
-    """Return the orders as aligned lines, a header first: when, where, what, for how long."""
-    rows = [("AT", "HOST", "FAULT", "FOR", "WHAT")]
+    """Return the orders as aligned lines, a header first: when, where, what, for how long, by which step."""
+    rows = [("AT", "HOST", "FAULT", "FOR", "LEASE", "STEP", "WHAT")]
     in_time = sorted(plan.orders, key=lambda order: (order.at_s, order.step, order.host))
     rows += [
-        (f"+{seconds(order.at_s)}", order.host, order.fault.kind, seconds(order.hold_s), what(order.fault))
+        (
+            f"+{seconds(order.at_s)}",
+            order.host,
+            order.fault.kind,
+            seconds(order.hold_s),
+            seconds(order.lease_s),
+            order.path,
+            what(order.fault),
+        )
         for order in in_time
     ]
     return align(rows)
@@ -63,6 +80,29 @@ def service_lines(plan: Plan) -> list[str]:
             (service.name, _list(service.members), objective, ", ".join(kinds) or "-", _list([*observers]))
         )
     return align(rows) if plan.services else []
+
+
+def halting_lines(plan: Plan) -> list[str]:
+    """Return what would halt the run, a line each: checkpoints in time, then stop conditions."""
+    checkpoints = [
+        f"checkpoint at +{seconds(point.at_s)} ({point.path}): every service ok for {seconds(point.steady_s)}"
+        for point in plan.checkpoints
+    ]
+    return checkpoints + [f"stop condition {stop.name}: {stop_words(stop)}" for stop in plan.stops]
+
+
+def stop_words(stop: StopCondition) -> str:
+    """Return when a stop condition trips, in a few words."""
+    match stop:
+        case ServiceStop():
+            return f"service {stop.service} has failed for {seconds(stop.failing_s)}"
+        case ProbeStop():
+            return f"its probe has failed for {seconds(stop.failing_s)}"
+        case MetricStop():
+            way = f"above {stop.above:g}" if stop.above is not None else f"below {stop.below:g}"
+            return f"{stop.query} at {stop.url} is {way} for {seconds(stop.for_s)}"
+        case WebhookStop():
+            return f"{stop.url} does not answer 2xx"
 
 
 def finding_lines(plan: Plan) -> list[str]:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from blackstart_controller.plan.model import Finding, FleetSnapshot, Mode, Plan, PlannedProbe, Service
+from blackstart_controller.plan.model import (
+    STOP_SERVICE,
+    Finding,
+    FleetSnapshot,
+    Mode,
+    Plan,
+    PlannedProbe,
+    Service,
+)
 from blackstart_controller.plan.observers import plan_probes
 from blackstart_controller.plan.orders import make_orders
 from blackstart_controller.plan.preflight import Draft, find, in_order
+from blackstart_controller.plan.stops import stop_of
 from blackstart_controller.plan.targets import choose_targets, matching
-from blackstart_controller.spec.experiment import Experiment, ServiceEntry
+from blackstart_controller.plan.unroll import unroll
+from blackstart_controller.spec.experiment import Experiment
+from blackstart_controller.spec.services import ServiceEntry
 
 
 def make_plan(
@@ -21,16 +32,12 @@ def make_plan(
     step matches no host.
     """
     seed = experiment.seed if seed is None else seed
-    targets = choose_targets(experiment, fleet, seed)
-    orders = make_orders(experiment, targets, fleet, ids)
+    flow = unroll(experiment)
+    targets = choose_targets(flow.faults, fleet, seed)
+    orders = make_orders(experiment, flow.faults, targets, fleet, ids)
     hit = frozenset(order.host for order in orders)
-    probes: list[PlannedProbe] = []
-    findings: list[Finding] = []
-    for entry in experiment.services:
-        planned, found = plan_probes(entry, fleet, hit, seed)
-        probes.extend(planned)
-        findings.extend(found)
-    findings.extend(find(Draft(experiment, fleet, orders, tuple(probes))))
+    probes, findings = _watch(experiment, fleet, hit, seed)
+    findings.extend(find(Draft(experiment, fleet, flow, orders, tuple(probes))))
     return Plan(
         experiment=experiment.name,
         description=experiment.description,
@@ -48,7 +55,24 @@ def make_plan(
         tags=experiment.tags,
         owner=experiment.owner,
         max_skew_ms=float(experiment.limits.max_skew_ms),
+        stops=tuple(stop_of(entry) for entry in experiment.stop),
+        checkpoints=flow.checkpoints,
+        parameters={name: one.default or "" for name, one in experiment.parameters.items()},
     )
+
+
+def _watch(
+    experiment: Experiment, fleet: FleetSnapshot, hit: frozenset[str], seed: int
+) -> tuple[list[PlannedProbe], list[Finding]]:
+    """Every probe, of services and of stop conditions, on hosts that are not hit."""
+    planned = [plan_probes(entry, entry.probes, fleet, hit, seed) for entry in experiment.services]
+    planned += [
+        plan_probes(stop.probe, (stop.probe,), fleet, hit, seed, prefix=STOP_SERVICE)
+        for stop in experiment.stop
+        if stop.probe is not None
+    ]
+    probes = [probe for found, _ in planned for probe in found]
+    return probes, [finding for _, findings in planned for finding in findings]
 
 
 def _service(entry: ServiceEntry, fleet: FleetSnapshot) -> Service:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
+from blackstart_controller.errors import Refused
 from blackstart_controller.plan.model import (
     FaultSpec,
     FleetSnapshot,
@@ -19,48 +21,60 @@ from blackstart_controller.plan.model import (
     UnitStop,
 )
 from blackstart_controller.plan.peers import peer_networks, without_own
-from blackstart_controller.spec import experiment as spec
+from blackstart_controller.plan.unroll import Timed
+from blackstart_controller.spec import faults as spec
+from blackstart_controller.spec.experiment import Experiment
+
+MAX_ORDERS: Final = 100_000
 
 
 def make_orders(
-    experiment: spec.Experiment,
-    targets: tuple[tuple[HostView, ...], ...],
+    experiment: Experiment,
+    faults: Sequence[Timed],
+    targets: Sequence[tuple[HostView, ...]],
     fleet: FleetSnapshot,
     ids: Callable[[], str],
 ) -> tuple[HostOrder, ...]:
-    """Return one order per step and target, in the document's order, each with its own id."""
+    """Return one order per fault and target, in the document's order, each with its own id.
+
+    Raises Refused for more than 100,000 orders: no controller could walk such a plan in time.
+    """
+    total = sum(map(len, targets))
+    if total > MAX_ORDERS:
+        raise Refused(f"{total} orders would be made; at most {MAX_ORDERS}: hit fewer hosts, or repeat less")
     mode = Mode(experiment.mode)
-    faults = [fault_of(step, fleet) for step in experiment.steps]
     return tuple(
         HostOrder(
             id=ids(),
             host=host.name,
-            step=number,
-            fault=_for_host(faults[number], host),
+            step=timed.number,
+            fault=_for_host(fault, host),
             mode=mode,
-            at_s=step.at_ms / 1000,
-            hold_s=step.hold_ms / 1000,
-            lease_s=(experiment.lease_ms if mode is Mode.TETHERED else step.hold_ms) / 1000,
+            at_s=timed.at_ms / 1000,
+            hold_s=timed.fault.hold_ms / 1000,
+            lease_s=(experiment.lease_ms if mode is Mode.TETHERED else timed.fault.hold_ms) / 1000,
+            path=timed.path,
         )
-        for number, step in enumerate(experiment.steps)
-        for host in targets[number]
+        for timed, hosts in zip(faults, targets, strict=True)
+        for fault in (fault_of(timed.fault, fleet),)
+        for host in hosts
     )
 
 
-def fault_of(step: spec.Step, fleet: FleetSnapshot) -> FaultSpec:
-    """Return the fault of `step`: no selectors of peers are left in it."""
-    match step:
-        case spec.SiteBlackout() | spec.HostBlackout():
-            return HostBlackout(step.units)
-        case spec.Partition():
-            peers = peer_networks(step.peers, fleet)
-            return NetworkPartition(peers, step.ports, step.direction, step.verdict)
-        case spec.KillProcess():
-            return ProcessKill(_processes(step))
-        case spec.PauseProcess():
-            return ProcessPause(_processes(step))
-        case spec.StopUnits():
-            return UnitStop(step.units)
+def fault_of(fault: spec.Breakage, fleet: FleetSnapshot) -> FaultSpec:
+    """Return the order's form of `fault`: no selectors of peers are left in it."""
+    match fault:
+        case spec.SiteBlackout() | spec.Blackout():
+            return HostBlackout(fault.units)
+        case spec.Cut():
+            peers = peer_networks(fault.peers, fleet)
+            return NetworkPartition(peers, fault.ports, fault.direction, fault.verdict)
+        case spec.Kill():
+            return ProcessKill(_processes(fault))
+        case spec.Freeze():
+            return ProcessPause(_processes(fault))
+        case spec.Down():
+            return UnitStop(fault.units)
 
 
 def _for_host(fault: FaultSpec, host: HostView) -> FaultSpec:
@@ -69,5 +83,5 @@ def _for_host(fault: FaultSpec, host: HostView) -> FaultSpec:
     return fault
 
 
-def _processes(step: spec.OfProcess) -> ProcessSelector:
-    return ProcessSelector(step.unit or "", step.executable or "", step.name or "")
+def _processes(fault: spec.OfProcess) -> ProcessSelector:
+    return ProcessSelector(fault.unit or "", fault.executable or "", fault.name or "")

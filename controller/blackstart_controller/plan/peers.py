@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from blackstart_controller.plan.model import FleetSnapshot, HostView
 from blackstart_controller.plan.targets import matching
-from blackstart_controller.spec.experiment import PeerSet
+from blackstart_controller.spec.faults import PeerSet
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

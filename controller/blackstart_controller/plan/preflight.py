@@ -18,14 +18,18 @@ from blackstart_controller.plan.model import (
     NetworkPartition,
     PlannedProbe,
 )
+from blackstart_controller.plan.observers import who
 from blackstart_controller.plan.peers import host_network
 from blackstart_controller.plan.probes import named_hosts
 from blackstart_controller.plan.targets import known_sites, matching
+from blackstart_controller.plan.unroll import Flow
 from blackstart_controller.spec.duration import format_duration
 from blackstart_controller.spec.errors import one_of
-from blackstart_controller.spec.experiment import Experiment, Partition
+from blackstart_controller.spec.experiment import Experiment
+from blackstart_controller.spec.faults import Cut
 
 SEALED_MAX_HOLD_MS: Final = 600_000  # what an agent's policy allows unless it says otherwise
+MAX_OVERLAPS: Final = 20
 _LOCAL: Final = ("localhost",)
 
 
@@ -35,6 +39,7 @@ class Draft:
 
     experiment: Experiment
     fleet: FleetSnapshot
+    flow: Flow
     orders: tuple[HostOrder, ...]
     probes: tuple[PlannedProbe, ...]
 
@@ -49,11 +54,19 @@ class Draft:
             by_host.setdefault(order.host, []).append(order)
         return by_host
 
+    @cached_property
+    def orders_at(self) -> dict[int, list[HostOrder]]:
+        """The orders of each fault: they differ only in their host, and in addresses that are its own."""
+        by_fault: dict[int, list[HostOrder]] = {}
+        for order in self.orders:
+            by_fault.setdefault(order.step, []).append(order)
+        return by_fault
+
 
 def find(draft: Draft) -> tuple[Finding, ...]:
     """Return everything that was found, errors first, each once."""
     found: list[Finding] = []
-    for check in (_limits, _holds, _hosts, _controller, _partitions, _services, _names, _overlaps):
+    for check in _CHECKS:
         found.extend(check(draft))
     return in_order(found)
 
@@ -88,12 +101,13 @@ def _holds(draft: Draft) -> Iterator[Finding]:
         if not sealed:
             return
         limit_ms = SEALED_MAX_HOLD_MS
-    for number, step in enumerate(draft.experiment.steps):
-        if step.hold_ms <= limit_ms:
+    for timed in draft.flow.faults:
+        fault = timed.fault
+        if fault.hold_ms <= limit_ms:
             continue
-        hold, limit = format_duration(step.hold_ms), format_duration(limit_ms)
+        hold, limit = format_duration(fault.hold_ms), format_duration(limit_ms)
         why = "; sealed faults cannot be ended early by the controller" if sealed else ""
-        yield Finding("error", f"steps[{number}] {step.fault}: holds {hold}, limits.max_hold is {limit}{why}")
+        yield Finding("error", f"{timed.path} {fault.fault}: holds {hold}, limits.max_hold is {limit}{why}")
 
 
 def _hosts(draft: Draft) -> Iterator[Finding]:
@@ -120,7 +134,7 @@ def _controller(draft: Draft) -> Iterator[Finding]:
         blackouts = [order for order in draft.orders_of[host.name] if _is_blackout(order)]
         if not blackouts or not own & {host_network(address) for address in host.addresses}:
             continue
-        step = f"steps[{blackouts[0].step}]"
+        step = blackouts[0].path
         if blackouts[0].mode is Mode.TETHERED:
             text = f"{step}: the blackout includes {host.name}, where the controller runs"
             why = "without its controller a tethered fault ends at once"
@@ -140,17 +154,16 @@ def _is_blackout(order: HostOrder) -> bool:
 
 def _partitions(draft: Draft) -> Iterator[Finding]:
     sites = known_sites(draft.fleet)
-    for number, step in enumerate(draft.experiment.steps):
-        if not isinstance(step, Partition):
-            continue
-        where = f"steps[{number}] network.partition"
-        if step.peers.site is not None and step.peers.site not in sites:
-            known = one_of(sites, step.peers.site, word="known")
-            text = f"{where}: from: no host is in site {step.peers.site}; {known}"
+    cuts = [(timed, timed.fault) for timed in draft.flow.faults if isinstance(timed.fault, Cut)]
+    for timed, cut in cuts:
+        where = f"{timed.path} network.partition"
+        if cut.peers.site is not None and cut.peers.site not in sites:
+            known = one_of(sites, cut.peers.site, word="known")
+            text = f"{where}: from: no host is in site {cut.peers.site}; {known}"
             yield Finding("error", text)
             continue
-        for order in draft.orders:
-            if order.step == number and isinstance(order.fault, NetworkPartition) and not order.fault.peers:
+        for order in draft.orders_at[timed.number]:
+            if isinstance(order.fault, NetworkPartition) and not order.fault.peers:
                 text = f"{where}: from has no address other than those of {order.host} itself"
                 yield Finding("error", f"{text}; nothing would be cut there")
 
@@ -160,11 +173,20 @@ def _services(draft: Draft) -> Iterator[Finding]:
         yield Finding("warning", "no services are given: faults would be injected and nothing measured")
     for service in draft.experiment.services:
         members = [host.name for host in matching(service.members, draft.fleet)]
+        hit = [name for name in members if name in draft.orders_of]
         if not members:
             text = f"service {service.name}: no host matches its members {service.members}"
             yield Finding("warning", text)
-        elif all(name in draft.orders_of for name in members):
+        elif len(hit) == len(members):
             yield Finding("note", f"service {service.name}: all its members are hit ({_some(members)})")
+        yield from _share(service.name, hit, len(members), draft.experiment.limits.max_service_share)
+
+
+def _share(service: str, hit: Sequence[str], members: int, limit: int | None) -> Iterator[Finding]:
+    """All steps together: a rolling kill of every member hits 100 %."""
+    if limit is not None and len(hit) * 100 > limit * members:
+        share = f"{len(hit)} of {members} members would be hit ({_some(hit)}), {100 * len(hit) // members}%"
+        yield Finding("error", f"service {service}: {share}; limits.max_service_share is {limit}%")
 
 
 def _names(draft: Draft) -> Iterator[Finding]:
@@ -173,23 +195,39 @@ def _names(draft: Draft) -> Iterator[Finding]:
     for probe in draft.probes:
         for name in named_hosts(probe.spec):
             if name not in known and name not in _LOCAL:
-                text = f"service {probe.service}: {name} is no known host; its observers must resolve it"
+                text = f"{who(probe.service)}: {name} is no known host; its observers must resolve it"
                 yield Finding(
                     "note" if "." in name else "warning", f"{text} ({one_of(known, name, word='known')})"
                 )
 
 
+def _checkpoints(draft: Draft) -> Iterator[Finding]:
+    """The watch after the last revert judges what comes then; a checkpoint there halts nothing."""
+    last_s = max(order.at_s + order.hold_s for order in draft.orders)
+    for point in draft.flow.checkpoints:
+        if not draft.experiment.services:
+            yield Finding("warning", f"{point.path}: a checkpoint, but no service is watched")
+        elif point.at_s > last_s:
+            yield Finding(
+                "note", f"{point.path}: this checkpoint is after the last fault; nothing can be halted"
+            )
+
+
 def _overlaps(draft: Draft) -> Iterator[Finding]:
-    steps: dict[int, HostOrder] = {
-        order.step: order for order in draft.orders
-    }  # one of each: times are the step's
-    hosts = {step: {order.host for order in draft.orders if order.step == step} for step in steps}
-    for first, second in combinations(steps.values(), 2):
-        both = sorted(hosts[first.step] & hosts[second.step])
+    firsts = [orders[0] for orders in draft.orders_at.values()]  # one of each: times are the fault's
+    hosts = {number: {order.host for order in orders} for number, orders in draft.orders_at.items()}
+    told: dict[str, None] = {}
+    for first, second in combinations(firsts, 2):
         together = first.at_s < second.at_s + second.hold_s and second.at_s < first.at_s + first.hold_s
-        if both and together and _conflict(first, second):
-            pair = " and ".join(f"steps[{order.step}] {order.fault.kind}" for order in (first, second))
-            yield Finding("note", f"{pair} overlap in time on {_some(both)}; neither can be measured alone")
+        if not together or not _conflict(first, second):
+            continue
+        both = sorted(hosts[first.step] & hosts[second.step])
+        if both:
+            pair = " and ".join(f"{order.path} {order.fault.kind}" for order in (first, second))
+            told[f"{pair} overlap in time on {_some(both)}; neither can be measured alone"] = None
+    yield from (Finding("note", text) for text in list(told)[:MAX_OVERLAPS])
+    if len(told) > MAX_OVERLAPS:
+        yield Finding("note", f"{len(told) - MAX_OVERLAPS} more pairs of faults overlap in time")
 
 
 def _conflict(first: HostOrder, second: HostOrder) -> bool:
@@ -201,3 +239,16 @@ def _conflict(first: HostOrder, second: HostOrder) -> bool:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+_CHECKS: Final = (
+    _limits,
+    _holds,
+    _hosts,
+    _controller,
+    _partitions,
+    _services,
+    _names,
+    _checkpoints,
+    _overlaps,
+)

@@ -13,7 +13,7 @@ from blackstart_controller.plan.model import (
     RedisProbe,
     TcpProbe,
 )
-from blackstart_controller.spec.experiment import Probe
+from blackstart_controller.spec.services import Probe
 from blackstart_controller.spec.types import split_address, url_host
 
 

@@ -1,4 +1,4 @@
-"""Who is hit: every step's hosts, chosen by the seed alone, so that the same plan can be made again."""
+"""Who is hit: every fault's hosts, chosen by the seed alone, so that the same plan can be made again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Sequence
 
 from blackstart_controller.errors import NoTargets
 from blackstart_controller.plan.model import FleetSnapshot, HostView
+from blackstart_controller.plan.unroll import Aim, Picked, Timed, Wave
 from blackstart_controller.spec.errors import one_of
-from blackstart_controller.spec.experiment import Experiment, Pick, SiteBlackout, Step
+from blackstart_controller.spec.faults import Pick
 from blackstart_controller.spec.selector import Selector
 
 
 def choose_targets(
-    experiment: Experiment, fleet: FleetSnapshot, seed: int
+    faults: Sequence[Timed], fleet: FleetSnapshot, seed: int
 ) -> tuple[tuple[HostView, ...], ...]:
-    """Return each step's hosts, by name. Raises NoTargets, listing every step that matches no host."""
-    chosen = tuple(_targets(step, number, fleet, seed) for number, step in enumerate(experiment.steps))
-    empty = [
-        f"steps[{number}] {step.fault}: {_nobody(step, fleet)}"
-        for number, step in enumerate(experiment.steps)
-        if not chosen[number]
-    ]
+    """Return each fault's hosts, by name. Raises NoTargets, listing every step that matches no host."""
+    chosen = tuple(_targets(timed, fleet, seed) for timed in faults)
+    empty = dict.fromkeys(
+        f"{timed.path} {timed.fault.fault}: {_nobody(timed.aim, fleet)}"
+        for timed, hosts in zip(faults, chosen, strict=True)
+        if not hosts
+    )
     if empty:
         raise NoTargets("\n".join(empty))
     return chosen
@@ -40,11 +41,25 @@ def labels_of(host: HostView) -> dict[str, str]:
     return {**host.labels, "host": host.name, "site": host.site}
 
 
-def _targets(step: Step, number: int, fleet: FleetSnapshot, seed: int) -> tuple[HostView, ...]:
-    if isinstance(step, SiteBlackout):
-        return _by_name([host for host in fleet.hosts if host.site == step.site])
-    chance = random.Random(f"{seed}/{number}")  # noqa: S311 - must be repeatable
-    return _picked(matching(step.on, fleet), step.pick, chance)
+def _targets(timed: Timed, fleet: FleetSnapshot, seed: int) -> tuple[HostView, ...]:
+    match timed.aim:
+        case Picked(on, pick):
+            return _picked(matching(on, fleet), pick, _chance(seed, timed.number))
+        case Wave():
+            return _wave(timed.aim, fleet, seed)
+        case site:
+            return _by_name([host for host in fleet.hosts if host.site == site])
+
+
+def _wave(wave: Wave, fleet: FleetSnapshot, seed: int) -> tuple[HostView, ...]:
+    """Every wave takes the beginning of one shuffled list, so none leaves out an earlier one's hosts."""
+    hosts = list(matching(wave.on, fleet))
+    _chance(seed, wave.first).shuffle(hosts)
+    return _by_name(hosts[: max(size.of(len(hosts)) for size in wave.sizes)])
+
+
+def _chance(seed: int, number: int) -> random.Random:
+    return random.Random(f"{seed}/{number}")  # noqa: S311 - must be repeatable
 
 
 def _picked(hosts: tuple[HostView, ...], pick: Pick | None, chance: random.Random) -> tuple[HostView, ...]:
@@ -58,17 +73,17 @@ def _by_name(hosts: Sequence[HostView]) -> tuple[HostView, ...]:
     return tuple(sorted(hosts, key=lambda host: host.name))
 
 
-def _nobody(step: Step, fleet: FleetSnapshot) -> str:
-    """Say why a step matches no host, and what it could have matched."""
+def _nobody(aim: Aim, fleet: FleetSnapshot) -> str:
+    """Say why a fault matches no host, and what it could have matched."""
     if not fleet.hosts:
         return "no host has ever enrolled; see blackstart token create"
-    if isinstance(step, SiteBlackout):
-        return f"no host is in site {step.site}; {one_of(known_sites(fleet), step.site, word='known')}"
+    if isinstance(aim, str):
+        return f"no host is in site {aim}; {one_of(known_sites(fleet), aim, word='known')}"
     reasons = []
-    for requirement in step.on.requirements:
+    for requirement in aim.on.requirements:
         values = sorted(
             {labels_of(host)[requirement.key] for host in fleet.hosts if requirement.key in labels_of(host)}
         )
         if requirement.values and not set(values) & set(requirement.values):
             reasons.append(f"{requirement.key} is one of: {', '.join(values[:20]) or 'nothing on any host'}")
-    return f"no host matches {step.on}" + "".join(f"; {reason}" for reason in reasons)
+    return f"no host matches {aim.on}" + "".join(f"; {reason}" for reason in reasons)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from blackstart_controller.errors import BlackstartError
+from blackstart_controller.outside.ports import Outside
 from blackstart_controller.plan.make import make_plan
-from blackstart_controller.plan.model import FleetSnapshot, HostOrder, Plan
+from blackstart_controller.plan.model import Finding, FleetSnapshot, HostOrder, Plan
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.prepare import resolution_data
+from blackstart_controller.runs.sources import refused_urls
 from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.load import load_experiment
 
@@ -29,8 +31,14 @@ class PlanAnswer:
 
 def plan_document(document: Document, fleet: FleetSnapshot) -> Plan:
     """Raises InvalidDocument or NoTargets. What breaks a rule is in the plan's findings."""
-    experiment = load_experiment(document.text, document.file)
+    experiment = load_experiment(document)
     return make_plan(experiment, fleet, ids=lambda: str(uuid.uuid4()))
+
+
+def with_refused_urls(plan: Plan, outside: Outside) -> Plan:
+    """The plan, with an error for each stop condition whose source this controller must not ask."""
+    refused = tuple(Finding("error", text) for text in refused_urls(plan.stops, outside))
+    return replace(plan, findings=(*plan.findings, *refused))
 
 
 async def ask_agents(fleet: Fleet, plan: Plan, timeout_s: float) -> tuple[dict[str, Any], ...]:

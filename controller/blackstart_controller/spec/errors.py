@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from blackstart_controller.errors import InvalidDocument
 from blackstart_controller.spec.types import describe
-from blackstart_controller.spec.yaml_source import Document, Path, Value
+from blackstart_controller.spec.yaml_source import Path, Source, Value, shown
 
 MAX_LINES: Final = 20
 MAX_VALUES: Final = 30
@@ -31,7 +31,7 @@ class Problem:
     key: bool = False
 
 
-def validate(model: type[Model], document: Document, checks: Callable[[Model], Iterable[Problem]]) -> Model:
+def validate(model: type[Model], document: Source, checks: Callable[[Model], Iterable[Problem]]) -> Model:
     """Return the document as `model`, or raise InvalidDocument with every problem, in the file's order.
 
     `checks` see only a document whose parts are all valid.
@@ -50,7 +50,7 @@ def validate(model: type[Model], document: Document, checks: Callable[[Model], I
     return parsed
 
 
-def invalid_document(document: Document, problems: Sequence[Problem]) -> InvalidDocument:
+def invalid_document(document: Source, problems: Sequence[Problem]) -> InvalidDocument:
     """Return the error that lists `problems` by place, at most 20 of them."""
     placed = {(document.position(one.path, key=one.key), one.path, one.text): one for one in problems}
     ordered = sorted(placed, key=lambda item: (item[0].line, item[0].column, item[2]))
@@ -64,7 +64,7 @@ def dotted(path: Path) -> str:
     """Return `steps[0].from.site` for ("steps", 0, "from", "site")."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        text += f"[{part}]" if isinstance(part, int) else f".{shown(part)}" if text else shown(part)
     return text
 
 
@@ -73,7 +73,7 @@ def one_of(values: Iterable[str], given: str = "", *, word: str = "allowed") -> 
     import difflib  # only when something is wrong: a good document does not pay for it
 
     known = list(values)
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(given[:100], known, n=1, cutoff=0.6)
     meant = f"; did you mean {close[0]}?" if close else ""
     more = f" and {len(known) - MAX_VALUES} more" if len(known) > MAX_VALUES else ""
     return f"{word}: {', '.join(known[:MAX_VALUES]) or 'none'}{more}{meant}"
@@ -89,7 +89,7 @@ def _follows(detail: ErrorDetails) -> bool:
     return detail["type"] == "too_short" and isinstance(given, list) and len(given) >= context["min_length"]
 
 
-def _problem(model: type[BaseModel], document: Document, detail: ErrorDetails) -> Problem:
+def _problem(model: type[BaseModel], document: Source, detail: ErrorDetails) -> Problem:
     path, owners, here = _resolve(model, document.data, detail["loc"])
     kind = detail["type"]
     last = str(detail["loc"][-1]) if detail["loc"] else ""
@@ -160,6 +160,9 @@ def _resolve(model: type[BaseModel], data: Value, loc: Loc) -> tuple[Path, Model
     path: list[str | int] = []
     owners: Models = []
     for number, part in enumerate(loc):
+        if _is_form(part):
+            here = [one for one in here if _is_model(one) and part[1:-1] in _needed(one)]
+            continue
         tagged = [one for one in here if _is_model(one) and part in tuple(_tags(one))]
         inside = isinstance(data, dict) and part in data
         if tagged and not (inside and number + 1 == len(loc)):
@@ -175,6 +178,11 @@ def _resolve(model: type[BaseModel], data: Value, loc: Loc) -> tuple[Path, Model
         path.append(part)
         here = [inner for one in here for inner in _step(one, part)]
     return tuple(path), owners, [one for one in here if _is_model(one)]
+
+
+def _is_form(part: str | int) -> TypeGuard[str]:
+    """Unions of models told apart by a key that must be there have its name in brackets as their tag."""
+    return isinstance(part, str) and part.startswith("<") and part.endswith(">")
 
 
 def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
@@ -219,7 +227,11 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _required(model: type[BaseModel]) -> str:
-    return ", ".join(info.alias or name for name, info in _fields(model) if info.is_required())
+    return ", ".join(_needed(model))
+
+
+def _needed(model: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in _fields(model) if info.is_required()]
 
 
 def _fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from blackstart_controller.errors import InvalidDocument
 from blackstart_controller.spec.checks import check_experiment
+from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.errors import validate
 from blackstart_controller.spec.experiment import Experiment
+from blackstart_controller.spec.parameters import fill_in
 from blackstart_controller.spec.yaml_source import MAX_BYTES, read_yaml
 
 
-def load_experiment(text: str, file: str) -> Experiment:
-    """Return the experiment that `text` describes, or raise InvalidDocument, whose lines name `file`."""
-    return validate(Experiment, read_yaml(text, file), check_experiment)
+def load_experiment(document: Document) -> Experiment:
+    """Return the experiment that the document describes, its parameters filled in, or raise InvalidDocument.
+
+    `parameters` of the experiment have the values that were used as their defaults.
+    """
+    source = read_yaml(document.text, document.file)
+    return validate(Experiment, fill_in(source, document.parameters), check_experiment)
 
 
-def load_file(path: Path) -> Experiment:
-    """Return the experiment in the file at `path`, or raise InvalidDocument."""
-    return load_experiment(read_text(path), str(path))
+def read_document(path: Path, parameters: Mapping[str, str] | None = None) -> Document:
+    """Return what the file at `path` says, unchecked, or raise InvalidDocument when it is no text."""
+    return Document(read_text(path), str(path), parameters or {})
 
 
 def read_text(path: Path) -> str:

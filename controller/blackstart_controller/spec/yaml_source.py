@@ -30,6 +30,7 @@ from blackstart_controller.errors import InvalidDocument
 MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
 MAX_VALUES: Final = 20_000
+MAX_SHOWN: Final = 60  # characters of a key in an error
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | bool | None"
 Path: TypeAlias = "tuple[str | int, ...]"
@@ -40,6 +41,11 @@ _WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
 }
+
+
+def shown(key: str) -> str:
+    """Return a key as one line of an error can show it."""
+    return key if key.isprintable() and len(key) <= MAX_SHOWN else repr(key[:MAX_SHOWN])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class Source:
     """Plain data, and where in `file` each value and each key of it stands."""
 
     file: str
@@ -71,7 +77,7 @@ class Document:
         return self.values.get(path, Position(1, 1))
 
 
-def read_yaml(text: str, file: str) -> Document:
+def read_yaml(text: str, file: str) -> Source:
     """Return the document's data and positions, or raise InvalidDocument with the place of what is wrong."""
     size_bytes = len(text.encode("utf-8", "surrogatepass"))
     if size_bytes > MAX_BYTES:
@@ -115,7 +121,7 @@ class _Reader:
         self._keys: dict[Path, Position] = {}
         self._events: Iterator[Event] = iter(())
 
-    def read(self, text: str) -> Document:
+    def read(self, text: str) -> Source:
         self._events = iter(YAML(typ="safe", pure=True).parse(text))
         data: Value = None
         documents = 0
@@ -125,7 +131,7 @@ class _Reader:
                 if documents > 1:
                     raise self._refuse(event, "a second document begins; one file holds one document")
                 data = self._node(next(self._events), ())
-        return Document(self._file, data, self._values, self._keys)
+        return Source(self._file, data, self._values, self._keys)
 
     def _node(self, event: Event, path: Path) -> Value:
         self._check(event, path)
@@ -164,7 +170,7 @@ class _Reader:
             key = self._key(event, path)
             if key in mapping:
                 first = self._keys[(*path, key)]
-                raise self._refuse(event, f"{key}: given twice, first in line {first.line}; keep one")
+                raise self._refuse(event, f"{shown(key)}: given twice, first in line {first.line}; keep one")
             self._keys[(*path, key)] = _position(event)
             value = next(self._events)
             mapping[key] = self._node(value, (*path, key))
@@ -194,6 +200,11 @@ def _scalar(event: ScalarEvent) -> Value:
     text = str(event.value)
     if not event.implicit[0] or event.style in ("'", '"', "|", ">"):
         return text
+    return plain_scalar(text)
+
+
+def plain_scalar(text: str) -> Value:
+    """Return what `text` is when it stands in a document without quotes."""
     if text in _WORDS:
         return _WORDS[text]
     return int(text) if _WHOLE.match(text) else text
