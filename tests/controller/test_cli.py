@@ -261,7 +261,7 @@ def test_a_run_can_be_shown_and_watched(fake: Fake, capsys: pytest.CaptureFixtur
     fake.script.end("fail", 1)
     assert call(fake, "run", "watch", RUN) == 1
     assert call(fake, "run", "show", RUN) == 0
-    assert "verdict     fail" in capsys.readouterr().out.splitlines()
+    assert "verdict      fail" in capsys.readouterr().out.splitlines()
 
 
 def test_json_of_a_waited_run_is_its_report(

@@ -135,7 +135,7 @@ def test_a_service_that_is_down_says_since_when() -> None:
 
 def test_stop_conditions_and_the_next_checkpoint_are_shown() -> None:
     known = holding(12.0)
-    stops = [{"name": "errors", "state": "ok", "detail": "0.01"}, {"name": "freeze", "state": "tripped"}]
+    stops = [{"name": "errors", "reading": "0.01", "tripped": False}, {"name": "freeze", "tripped": True}]
     checkpoints = [{"at_s": 5.0, "steady_s": 5.0}, {"at_s": 42.0, "steady_s": 5.0}]
     known.polled(live(order("a", "injected"), stops=stops, checkpoints=checkpoints), 0.0)
     lines = seen(known)

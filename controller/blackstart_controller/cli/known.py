@@ -60,7 +60,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class StopSeen:
-    """A condition that ends the run early, and how it stands: ok, tripped, unreadable."""
+    """A condition that ends the run early, and how it stands: ok or tripped, and what was read last."""
 
     name: str
     state: str
@@ -175,5 +175,5 @@ def _as_told(before: Order, told: Mapping[str, Any]) -> Order:
 
 
 def _stop(told: Mapping[str, Any]) -> StopSeen:
-    state = str(told.get("state") or ("tripped" if told.get("tripped") else "ok"))
-    return StopSeen(harmless(told.get("name")), harmless(state), harmless(told.get("detail") or ""))
+    state = "tripped" if told.get("tripped") else "ok"
+    return StopSeen(harmless(told.get("name")), state, harmless(told.get("reading") or ""))

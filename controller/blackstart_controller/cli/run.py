@@ -9,8 +9,9 @@ import click
 
 from blackstart_controller.cli.documents import body_of, read_checked, set_option
 from blackstart_controller.cli.host import rows_of
-from blackstart_controller.cli.output import columns, output_option, progress, write, write_json
+from blackstart_controller.cli.output import output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
+from blackstart_controller.cli.shown import list_text, report_of, show_text
 
 
 class RunGroup(click.Group):
@@ -72,9 +73,7 @@ def list_runs(ctx: click.Context, form: str) -> None:
     if form == "json":
         write_json(runs)
         return
-    header = ("RUN", "EXPERIMENT", "STATE", "VERDICT", "REVERTED", "CREATED")
-    keys = ("id", "experiment", "state", "verdict", "reverted", "created")
-    write(columns(header, [[found.get(key) for key in keys] for found in runs]))
+    write(list_text(runs))
 
 
 @run.command()
@@ -82,18 +81,14 @@ def list_runs(ctx: click.Context, form: str) -> None:
 @output_option
 @click.pass_context
 def show(ctx: click.Context, run_id: str, form: str) -> None:
-    """Show one run with its live state."""
+    """Show one run: who started it, each order and service, and what ended it."""
     with connect(ctx) as client:
         found = client.get("v1", "runs", run_id)
+        report = None if form == "json" else report_of(client, found)
     if form == "json":
         write_json(found)
-        return
-    keys = ("id", "experiment", "state", "verdict", "reverted", "exit_code", "created", "ended", "reason")
-    write(
-        "\n".join(
-            f"{key.replace('_', ' '):<10}  {found[key]}" for key in keys if found.get(key) not in (None, "")
-        )
-    )
+    else:
+        write(show_text(found, report))
 
 
 @run.command()
