@@ -49,8 +49,8 @@ def find(chosen: Path | None) -> Context:
 
 
 def of_environment(environment: Mapping[str, str]) -> Context:
-    """The context that a pipeline has in its variables. BLACKSTART_CA is a PEM text, or the name of a file."""
-    url, token = environment[URL].rstrip("/"), environment.get(TOKEN, "").strip()
+    """The context that a pipeline has in its variables. BLACKSTART_CA: a PEM text, or the name of a file."""
+    url, token = environment[URL].rstrip("/"), environment.get(TOKEN, "").strip().partition(".")[0]
     if not url.startswith("https://"):
         raise UsageError(f"{URL}: must be https://HOST:PORT, got {url}")
     if not (token and token.isascii() and token.isprintable()):
