@@ -15,12 +15,14 @@ class Notice:
     `schedule.skipped`, `lever.engaged`, `lever.released`, `gameday.reminder`, `gameday.report`.
     `subject` is what it is about (`run/ID`).
     `text` is for people, without secrets; `data` is plain JSON, for programs.
+    `key`: the same key is delivered once, however often it is published, also after a restart; "" is no key.
     """
 
     type: str
     subject: str
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
 
 class Notifier(Protocol):
