@@ -1,0 +1,15 @@
+"""The moment of a zero-notice game day. Pure."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+
+
+def chosen_moment(start: datetime, end: datetime, seed: int) -> datetime:
+    """The same moment for the same seed, each whole second from `start` to before `end` equally likely.
+
+    The seed is as secret as the moment: it is drawn when the day is planned, and is not in the document.
+    """
+    seconds = max(1, int((end - start).total_seconds()))
+    return start + timedelta(seconds=random.Random(seed).randrange(seconds))  # noqa: S311  (seed: secrets)
