@@ -150,3 +150,21 @@ def test_a_person_who_agrees_halts(answer: str, fake: Fake, terminal: Terminal) 
     terminal.until("revert confirmed")
     assert process.wait(30) == 130
     assert halts(fake) == [HALT]
+
+
+def test_a_terminal_shows_what_the_controller_answers_meanwhile(fake: Fake, terminal: Terminal) -> None:
+    orders = [
+        {"id": "o-1", "host": "db-1", "kind": "host.blackout", "state": "injected", "gone": False}
+        | {"at_s": 0.0, "hold_s": 10.0, "path": "steps[0]", "lease_left_s": 9.0}
+    ]
+    fake.script.say("t0", t0_ns=0, at="noon")
+    fake.script.run["live"] = {"orders": orders, "services": {"web": False}, "hold_s": 10.0, "now_s": 2.5}
+    process = at_terminal(fake, terminal)
+    terminal.until("1 host: db-1")
+    terminal.until("Ctrl-C halts")
+    assert "lease 9 s" in terminal.text
+    assert "web\r\nhost.blackout  1/1 injected" in terminal.text
+    assert "\x1b[3" not in terminal.text  # no colour: NO_COLOR is set
+    fake.script.end("pass", 0)
+    terminal.until("revert confirmed")
+    assert process.wait(30) == 0

@@ -112,13 +112,11 @@ def _services(known: Known, mono_s: float, width: int, *, up: bool) -> list[Text
     found = {name: since for name, (is_up, since) in sorted(known.services.items()) if is_up is up}
     if not found:
         return []
-    if up:
-        return [_row("up", named(list(found), width - INDENT - 1))]
     told = [
-        name if since is None else f"{name} {clock_face(_since_s(known, since, mono_s))}"
+        name if up or since is None else f"{name} {clock_face(_since_s(known, since, mono_s))}"
         for name, since in found.items()
     ]
-    return [_row("down", named(told, width - INDENT - 1))]
+    return [_row("up" if up else "down", named(told, width - INDENT - 1) or f"{len(told)} services")]
 
 
 def _steps(known: Known, now_s: float | None) -> list[Text]:
@@ -169,8 +167,9 @@ def _hosts(known: Known, width: int) -> list[Text]:
     for state in HOST_ORDER:
         members = [host for host, found in hosts.items() if found == state]
         if members:
-            count = f"{len(members)} "
-            lines.append(_row(state, count + named(members, width - INDENT - 1 - len(count))))
+            count = f"{len(members)} host{'s' if len(members) > 1 else ''}"
+            names = named(members, width - INDENT - 3 - len(count))
+            lines.append(_row(state, f"{count}: {names}" if names else count))
     return lines
 
 
@@ -194,15 +193,18 @@ def _checkpoint(known: Known, now_s: float | None) -> list[Text]:
 
 
 def named(names: Sequence[str], width: int) -> str:
-    """As many names as fit into `width`, and how many more there are."""
-    shown: list[str] = []
-    for index, name in enumerate(names):
-        left = len(names) - index - 1
-        tail = f" +{left}" if left else ""
-        if shown and cell_len(" ".join([*shown, name])) + len(tail) > width:
-            return f"{' '.join(shown)} +{left + 1}"
-        shown.append(name)
-    return " ".join(shown)
+    """As many names as fit into `width`, and how many more there are; of a single name what fits of it.
+
+    Empty when there are several and not even one fits.
+    """
+    if len(names) == 1:
+        return names[0]
+    for count in range(len(names), 0, -1):
+        more = f" +{len(names) - count}" if count < len(names) else ""
+        shown = " ".join(names[:count]) + more
+        if cell_len(shown) <= width:
+            return shown
+    return ""
 
 
 def _row(state: str, text: str) -> Text:

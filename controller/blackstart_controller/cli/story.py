@@ -20,7 +20,19 @@ PHASES = {
     "ended": "ended",
 }
 # In the log and in the report, but no news to somebody who watches: what follows from them is shown.
-QUIET = frozenset({"resolved", "arming", "armed", "armed_all", "injecting", "proved", "reverting"})
+QUIET = frozenset(
+    {
+        "resolved",
+        "arming",
+        "armed",
+        "armed_all",
+        "arming_late",
+        "armed_late",
+        "injecting",
+        "proved",
+        "reverting",
+    }
+)
 GROUPED = frozenset({"injected", "reverted", "disarmed", "refused", "unreachable"})
 TELL_ALL = frozenset({"ended", "service_up", "service_down"})  # their sentences leave nothing out
 NAMED = 4  # so many hosts are named, more are counted
