@@ -24,7 +24,7 @@ def reminder(kept: Kept, before_ms: int) -> Notice:
         subject=f"gameday/{row.id}",
         text=f"Game day {row.id} ({row.title}) {when} ({window.zone}); {people}{where}",
         data={"gameday": row.id, "before_ms": before_ms, "window": [row.window_start, row.window_end]},
-        key=f"gameday.reminder/{row.id}/{row.window_start}/{before_ms}",
+        id=f"gameday.reminder/{row.id}/{row.window_start}/{before_ms}",
     )
 
 
@@ -45,5 +45,5 @@ def report(kept: Kept) -> Notice:
         text=f"Game day {row.id} ({row.title}) {row.state}: {held}. blackstart gameday report {row.id}",
         data={"gameday": row.id, "state": str(row.state), "runs": [one.run for one in runs]}
         | {"findings": count},
-        key=f"gameday.report/{row.id}",
+        id=f"gameday.report/{row.id}",
     )

@@ -35,7 +35,7 @@ VERDICTS = {
 
 def text(view: ReportView) -> str:
     """The whole page."""
-    css = _css()
+    css = style()
     mark, word = VERDICTS[str(view.verdict.word)]
     return (
         _environment()
@@ -43,7 +43,7 @@ def text(view: ReportView) -> str:
         .render(
             view=view,
             css=Markup(css),  # noqa: S704  (our own file, and the policy below allows only its digest)
-            csp=f"default-src 'none'; style-src 'sha256-{_digest(css)}'; base-uri 'none'; form-action 'none'",
+            csp=policy(css),
             picture=Markup(timeline(view)),  # noqa: S704  (svg.py escapes every text it draws)
             verdict_mark=mark,
             verdict_word=word,
@@ -71,8 +71,14 @@ def _environment() -> Environment:
     return made
 
 
+def policy(css: str) -> str:
+    """The content security policy of a page that has this style, and nothing else."""
+    return f"default-src 'none'; style-src 'sha256-{_digest(css)}'; base-uri 'none'; form-action 'none'"
+
+
 @cache
-def _css() -> str:
+def style() -> str:
+    """The style of every page that blackstart writes."""
     source, _, _ = PackageLoader("blackstart_controller.report").get_source(_environment(), "report.css")
     return source
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    delete,
     insert,
     select,
     update,
@@ -33,6 +34,7 @@ from blackstart_controller.gameday.model import (
     NewEntry,
 )
 from blackstart_controller.gameday.states import GameDayState
+from blackstart_controller.security.feeds import Feed
 from blackstart_controller.store.sqlite import SqliteStore
 from blackstart_controller.store.tables import METADATA
 
@@ -68,6 +70,17 @@ GAMEDAY_ENTRIES = Table(
     Column("author", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("data", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+FEEDS = Table(
+    "calendar_feeds",
+    METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("created_s", Integer, nullable=False),
+    Column("expires_s", Integer, nullable=False),
     sqlite_strict=True,
 )
 
@@ -181,3 +194,37 @@ def _entry(found: RowMapping) -> Entry:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class SqlFeeds:
+    """Implements `security.feeds.FeedStore`."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def insert_feed(self, feed: Feed) -> None:
+        values = asdict(feed) | {"times": int(feed.times)}
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(insert(FEEDS).values(values))
+
+        await self._store.write(work)
+
+    async def feeds(self) -> Sequence[Feed]:
+        query = select(FEEDS).order_by(FEEDS.c.created_s, FEEDS.c.digest)
+        return [_feed(found) for found in await self._store.read(query)]
+
+    async def find_feed(self, digest: str) -> Feed | None:
+        found = await self._store.read(select(FEEDS).where(FEEDS.c.digest == digest))
+        return _feed(found[0]) if found else None
+
+    async def delete_feed(self, digest: str) -> bool:
+        async def work(connection: AsyncConnection) -> bool:
+            done = await connection.execute(delete(FEEDS).where(FEEDS.c.digest == digest))
+            return done.rowcount == 1
+
+        return await self._store.write(work)
+
+
+def _feed(found: RowMapping) -> Feed:
+    return Feed(**{**found, "times": bool(found["times"])})

@@ -51,5 +51,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("gameday_id", "seq"),
         sqlite_strict=True,
     )
+    op.create_table(
+        "calendar_feeds",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("created_s", sa.Integer(), nullable=False),
+        sa.Column("expires_s", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+        sqlite_strict=True,
+    )
     for verb in ("UPDATE", "DELETE"):
         op.execute(TRIGGER.format(verb=verb))
