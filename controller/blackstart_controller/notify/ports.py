@@ -15,14 +15,16 @@ class Notice:
     `schedule.skipped`, `lever.engaged`, `lever.released`, `gameday.reminder`, `gameday.report`.
     `subject` is what it is about (`run/ID`).
     `text` is for people, without secrets; `data` is plain JSON, for programs.
-    `key`: the same key is delivered once, however often it is published, also after a restart; "" is no key.
+    `id`: what has the same id is delivered once, however often it is published; empty: it is new.
+    `at`: ISO 8601, when it happened; empty: now. A target that was added later does not hear of it.
     """
 
     type: str
     subject: str
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)
-    key: str = ""
+    id: str = ""
+    at: str = ""
 
 
 class Notifier(Protocol):
