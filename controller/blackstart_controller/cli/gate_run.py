@@ -10,8 +10,8 @@ from typing import Any
 
 from blackstart_controller.cli.client import Client
 from blackstart_controller.cli.documents import body_of
-from blackstart_controller.cli.follow import Follower, TooLate
-from blackstart_controller.cli.interrupts import Interrupted, Interrupts
+from blackstart_controller.cli.follow import Follower
+from blackstart_controller.cli.interrupts import TIME_UP, Interrupted, Interrupts
 from blackstart_controller.cli.output import progress
 from blackstart_controller.cli.plain import PlainView
 from blackstart_controller.cli.wait import PROOF_S, post_halt, report_of
@@ -126,13 +126,13 @@ class Stage:
         view = PlainView()
         follower = Follower(self.client, run_id, view.tell)
         try:
-            with view, self.interrupts.allowed():
-                _show(follower, view, self.wishes.timeout_s)
+            with view, self.interrupts.allowed(self.wishes.timeout_s):
+                _show(follower, view)
         except Interrupted as signal:
+            if signal.name == TIME_UP:
+                why = f"no end within {self.wishes.timeout_s:g} s (--timeout)"
+                return self._halted(follower, view, number, HALTED, why)
             return self._halted(follower, view, number, INTERRUPTED, f"interrupted by {signal.name}")
-        except TooLate:
-            why = f"no end within {self.wishes.timeout_s:g} s (--timeout)"
-            return self._halted(follower, view, number, HALTED, why)
         run = self.client.get("v1", "runs", run_id)
         return Attempt(number, int(run["exit_code"]), run, report_of(self.client, run_id))
 
@@ -144,11 +144,11 @@ class Stage:
         try:
             post_halt(self.client, run_id, f"gate: {why}")
             progress(f"gate: {why}: halting {run_id}; interrupt again to leave without every host's proof")
-            with view, self.interrupts.allowed():
-                _show(follower, view, PROOF_S)
+            with view, self.interrupts.allowed(PROOF_S):
+                _show(follower, view)
             run = self.client.get("v1", "runs", run_id)
             report = report_of(self.client, run_id)
-        except (Unreachable, TooLate, Interrupted) as error:
+        except (Unreachable, Interrupted) as error:
             why = f"{why}; no proof of the revert ({error}); look with: blackstart run show {run_id}"
         confirmed = run.get("reverted") == "confirmed"
         return Attempt(number, code if confirmed else UNCONFIRMED, run, report, why)
@@ -174,8 +174,8 @@ class Stage:
                 continue
 
 
-def _show(follower: Follower, view: PlainView, within_s: float | None) -> None:
-    for event in follower.to_end(within_s=within_s):
+def _show(follower: Follower, view: PlainView) -> None:
+    for event in follower.to_end():
         view.show(event)
 
 

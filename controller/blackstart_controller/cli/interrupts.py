@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TIME_UP = "SIGALRM"  # the name of an Interrupted that nobody sent: the time that was given is over
 
 
 class Interrupted(Exception):
@@ -30,7 +31,7 @@ class Interrupts:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Interrupts:
-        for number in SIGNALS:
+        for number in (*SIGNALS, signal.SIGALRM):
             self._before[number] = signal.signal(number, self._arrived)
         return self
 
@@ -39,16 +40,21 @@ class Interrupts:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     @contextmanager
-    def allowed(self) -> Iterator[None]:
+    def allowed(self, within_s: float | None = None) -> Iterator[None]:
+        """Signals are raised in the block, and TIME_UP when it lasts longer than `within_s`."""
         try:
             self._allowed = True
             self._raise_pending()
+            signal.setitimer(signal.ITIMER_REAL, within_s or 0)
             yield
         finally:
             self._allowed = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if self._pending == TIME_UP:
+                self._pending = ""
 
     def _arrived(self, number: int, _frame: FrameType | None) -> None:
-        self._pending = signal.Signals(number).name
+        self._pending = self._pending or signal.Signals(number).name
         if self._allowed:
             self._raise_pending()
 

@@ -112,7 +112,9 @@ def _service(service: Json, report: Json, places: Places) -> Case:
     if service["met"] is False or service["outcome"] == "not back":
         return Case(name, Status.FAILED, text, position, seconds)
     if service["outcome"] == "unknown":
-        return Case(name, Status.SKIPPED if rto_s is None else Status.ERROR, text, position, seconds)
+        cut_short = report["verdict"] == "halted"
+        status = Status.SKIPPED if rto_s is None or cut_short else Status.ERROR
+        return Case(name, status, text, position, seconds)
     return Case(name, Status.PASSED, text, position, seconds)
 
 
