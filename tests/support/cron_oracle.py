@@ -80,7 +80,7 @@ def due_times(expression: str, zone: str, start: datetime, end: datetime) -> lis
         left_out = shown_until is not None and local > shown_until and not fields.wildcard
         if left_out and any(_fitting(fields, shown_until or local, local)) and at not in found[-1:]:
             found.append(at)
-        for minute in _fitting(fields, local, local + QUARTER):
+        for minute in _fitting(fields, local, local + QUARTER) if local.hour in fields.hours else ():
             again = shown_until is not None and minute < shown_until
             moment = at + (minute - local)
             if (fields.wildcard or not again) and moment not in found[-1:]:

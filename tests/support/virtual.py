@@ -37,6 +37,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now_s
 
+    def set_resolution(self, resolution_s: float | None) -> None:
+        """Timers so close together are due at once."""
+        if resolution_s is not None:
+            self._clock_resolution = resolution_s
+
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         """Done at once: virtual time must not run ahead of a real thread."""
         done: asyncio.Future[Any] = self.create_future()
@@ -61,9 +66,13 @@ class VirtualClock:
         return EPOCH + timedelta(seconds=asyncio.get_running_loop().time() - START_S)
 
 
-def run_virtual(work: Coroutine[Any, Any, Result]) -> Result:
-    """What `work` returns, without waiting for real time."""
+def run_virtual(work: Coroutine[Any, Any, Result], *, resolution_s: float | None = None) -> Result:
+    """What `work` returns, without waiting for real time.
+
+    After months, seconds in a float are too coarse for the loop: then `resolution_s` has to be 1e-6.
+    """
     loop = VirtualLoop()
+    loop.set_resolution(resolution_s)
     try:
         return loop.run_until_complete(work)
     finally:

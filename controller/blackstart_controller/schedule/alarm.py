@@ -7,7 +7,7 @@ nights, the others unpickle what is in the database.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
 logging.getLogger("apscheduler").setLevel(logging.WARNING)  # each alarm would be two lines
+# All that can go wrong with a job that only rings is that it is cancelled when the controller stops.
+logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
 
 
 class ApschedulerAlarms:
@@ -23,10 +25,10 @@ class ApschedulerAlarms:
 
     def __init__(self) -> None:
         self._scheduler: Any = AsyncIOScheduler(timezone=UTC, jobstores={"default": MemoryJobStore()})
-        self._ring: Callable[[], Awaitable[None]] | None = None
+        self._ring: Callable[[], None] | None = None
         self._set: dict[str, datetime] = {}
 
-    def start(self, ring: Callable[[], Awaitable[None]]) -> None:
+    def start(self, ring: Callable[[], None]) -> None:
         self._ring = ring
         self._scheduler.start()
 
@@ -51,6 +53,7 @@ class ApschedulerAlarms:
         self._scheduler.shutdown(wait=False)
 
     async def _rung(self, key: str) -> None:
-        self._set.pop(key, None)  # APScheduler has removed the job
+        """A coroutine, or APScheduler would take a thread. APScheduler has removed the job by now."""
+        self._set.pop(key, None)
         if self._ring is not None:
-            await self._ring()
+            self._ring()

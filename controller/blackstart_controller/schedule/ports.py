@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -80,7 +80,7 @@ class ScheduleStore(Protocol):
 class Alarms(Protocol):
     """Wakes somebody at a moment. Nothing is kept: they are set anew from the table after each start."""
 
-    def start(self, ring: Callable[[], Awaitable[None]]) -> None: ...
+    def start(self, ring: Callable[[], None]) -> None: ...
 
     def set(self, key: str, at: datetime) -> None:
         """Ring at `at`, and not at another moment that was set for `key` before."""

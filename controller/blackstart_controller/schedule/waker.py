@@ -7,6 +7,7 @@ claim becomes its outcome. Whoever comes after a crash finds the claim and asks 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
@@ -45,13 +46,19 @@ class World:
 
 
 class Waker:
-    """`await start()` after the runs have been recovered; `await close()` before they are closed."""
+    """Looks at the table whenever an alarm rings, something is changed, or half a minute has passed.
 
-    def __init__(self, world: World, *, agents_back_s: float = 0.0) -> None:
+    `await start()` after the runs have been recovered; `await close()` before they are closed."""
+
+    def __init__(
+        self, world: World, *, agents_back_s: float = 0.0, look_every_s: float = LOOK_EVERY_S
+    ) -> None:
         """Nothing is started in the first `agents_back_s` seconds: agents dial again after a restart."""
         self._world = world
         self._agents_back_s = agents_back_s
+        self._look_every_s = look_every_s
         self._agents_back = asyncio.Event()
+        self._bell = asyncio.Event()
         self._looking = asyncio.Lock()
         self._in_order: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # within one schedule
         self._starting: dict[str, asyncio.Task[None]] = {}  # by the due time's key
@@ -62,7 +69,7 @@ class Waker:
     async def start(self) -> None:
         """What came while nobody looked is dealt with; alarms are set for what comes."""
         asyncio.get_running_loop().call_later(self._agents_back_s, self._agents_back.set)
-        self._world.alarms.start(self.look)
+        self._world.alarms.start(self._bell.set)
         await self.look()
         self._watch = asyncio.create_task(self._look_again(), name="schedules")
 
@@ -89,11 +96,14 @@ class Waker:
 
     async def _look_again(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._look_every_s):
+                    await self._bell.wait()
+            self._bell.clear()
             try:
                 await self.look()
             except BlackstartError as error:
-                log.error("schedules: %s; looked at again in %g s", error, LOOK_EVERY_S)
+                log.error("schedules: %s; looked at again in %g s", error, self._look_every_s)
 
     # ---- from due times to claims ----
 
@@ -152,7 +162,7 @@ class Waker:
     def _begun(self, key: str, task: asyncio.Task[None]) -> None:
         del self._starting[key]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s: not started; tried again in %g s", key, LOOK_EVERY_S, exc_info=error)
+            log.error("%s: not started; tried again in %g s", key, self._look_every_s, exc_info=error)
 
     async def _to_an_outcome(self, claim: DueRow) -> None:
         await self._agents_back.wait()
