@@ -9,6 +9,7 @@ from typing import Any
 from blackstart_controller.plan.model import HostView
 from blackstart_controller.runs.clock import iso
 from blackstart_controller.runs.context import RunContext
+from blackstart_controller.runs.live import live_state
 from blackstart_controller.runs.planning import PlanAnswer
 from blackstart_controller.store.model import HostRow, RunEvent, RunRow
 
@@ -32,18 +33,21 @@ def live_answer(row: RunRow, ctx: RunContext | None) -> dict[str, Any]:
     answer = run_answer(row) | {"document": row.document}
     if ctx is None:
         return answer
-    orders = [
-        {
-            "id": one.order.id,
-            "host": one.host,
-            "kind": one.order.fault.kind,
-            "state": one.state,
-            "gone": one.gone,
-        }
-        for one in ctx.facts.values()
-    ]
-    live = {"orders": orders, "services": ctx.samples.up(), "unconfirmed_hosts": ctx.unconfirmed_hosts()}
-    return answer | live
+    live = live_state(ctx)
+    known = {name: live[name] for name in ("orders", "services", "unconfirmed_hosts")}
+    return answer | known | {"live": live}
+
+
+def halted_answer(ctx: RunContext) -> dict[str, Any]:
+    """A run that is being halted, as far as memory knows it."""
+    halt = ctx.halt.result()
+    return {
+        "id": ctx.id,
+        "experiment": ctx.plan.experiment,
+        "state": ctx.state,
+        "halted_by": halt.by,
+        "reason": halt.reason,
+    }
 
 
 def event_answer(event: RunEvent) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import Any
 from blackstart_proto.v1 import agent_pb2
 from pydantic import TypeAdapter
 
+from blackstart_controller.outside.ports import Outside
 from blackstart_controller.plan.model import Plan
+from blackstart_controller.runs.arming import late_arms
 from blackstart_controller.runs.clock import Clock
 from blackstart_controller.runs.clocks import Timelines
 from blackstart_controller.runs.context import RunContext
@@ -41,6 +43,7 @@ class World:
     clock: Clock
     settings: Settings
     clocks: Timelines
+    outside: Outside
 
 
 def plan_text(plan: Plan) -> str:
@@ -61,6 +64,7 @@ def context_of(world: World, row: RunRow, plan: Plan) -> RunContext:
         clock=world.clock,
         # Monotonic times of two boots must never meet: a run keeps to the estimates of its own.
         clocks=world.clocks if row.boot_id == world.clock.boot_id else Timelines(),
+        outside=world.outside,
         settings=world.settings,
         log=RunLog(row.id, world.store, world.clock),
         facts={order.id: OrderFacts(order) for order in plan.orders},
@@ -69,6 +73,7 @@ def context_of(world: World, row: RunRow, plan: Plan) -> RunContext:
         plan_hash=row.plan_hash,
         state=RunState(row.state),
         boot_id=row.boot_id,
+        arm_at_s=late_arms(plan.orders, world.settings),
     )
 
 

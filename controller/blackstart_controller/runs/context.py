@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from blackstart_controller.measure.verdict import Ending, Verdict
-from blackstart_controller.plan.model import Plan
+from blackstart_controller.outside.ports import Outside
+from blackstart_controller.plan.model import Checkpoint, Plan
 from blackstart_controller.runs.clock import Clock
 from blackstart_controller.runs.clocks import Timelines
 from blackstart_controller.runs.facts import HostMoment, OrderFacts, open_orders
@@ -15,7 +16,8 @@ from blackstart_controller.runs.log import RunLog
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.samples import LiveSamples
 from blackstart_controller.runs.settings import Settings
-from blackstart_controller.runs.states import RunState, check_transition
+from blackstart_controller.runs.states import RANK, RunState, check_transition
+from blackstart_controller.runs.stops import Source
 from blackstart_controller.store.model import RunChange
 from blackstart_controller.store.ports import Store
 
@@ -62,6 +64,7 @@ class RunContext:
     store: Store
     clock: Clock
     clocks: Timelines
+    outside: Outside
     settings: Settings
     log: RunLog
     facts: dict[str, OrderFacts]
@@ -76,6 +79,9 @@ class RunContext:
     sent: Sent = field(default_factory=Sent)
     halt: asyncio.Future[Halt] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     shown_up: dict[str, bool] = field(default_factory=dict)
+    arm_at_s: Mapping[str, float] = field(default_factory=dict)  # orders that are armed late: after T0
+    sources: dict[str, Source] = field(default_factory=dict)  # of stop conditions, by name
+    met: set[Checkpoint] = field(default_factory=set)
 
     @property
     def targets(self) -> frozenset[str]:
@@ -107,7 +113,18 @@ class RunContext:
         await self.log.add(
             kind, data, order_states={order_id: one.state for order_id, one in changed.items()}
         )
-        self.facts.update(changed)
+        for order_id, one in changed.items():  # its host may have told more while this was being written
+            known = self.facts[order_id]
+            if RANK[one.state] > RANK[known.state]:
+                self.facts[order_id] = replace(known, state=one.state, fire_at_ns=one.fire_at_ns)
+
+    def halt_now(self, halt: Halt) -> bool:
+        """Everything is being reverted from this moment on. False when the run was being halted already."""
+        if self.halt.done():
+            return False
+        self.halt.set_result(halt)
+        self.log.pulse.beat()
+        return True
 
     def mark_absent(self, host: str, listed: frozenset[str]) -> None:
         """A host listed its open faults: what we have told it to revert and is not among them, is gone."""

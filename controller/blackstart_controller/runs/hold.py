@@ -10,9 +10,11 @@ from blackstart_controller.errors import Unreachable
 from blackstart_controller.measure.verdict import Ending
 from blackstart_controller.runs import decide
 from blackstart_controller.runs.background import Spawn, background
+from blackstart_controller.runs.checkpoints import unmet
 from blackstart_controller.runs.clock import iso_at
 from blackstart_controller.runs.context import Halt, Result, RunContext, Stop
 from blackstart_controller.runs.decide import NS, World
+from blackstart_controller.runs.prepare import arm_late
 from blackstart_controller.runs.states import OrderState, RunState
 
 NS_PER_MS = 1_000_000
@@ -56,7 +58,8 @@ async def _hold(ctx: RunContext, spawn: Spawn) -> None:
         world = world_of(ctx)
         if (found := decide.abort(world)) is not None:
             raise Stop(_result_of(found))
-        for action in decide.actions(world):
+        await _judge_checkpoints(ctx, world)
+        for action in decide.actions(world_of(ctx)):
             await _record(ctx, action)
             spawn(_send(ctx, action))  # one slow host must not delay another's lease
         if ctx.state == RunState.INJECTING and decide.all_confirmed(world):
@@ -65,6 +68,16 @@ async def _hold(ctx: RunContext, spawn: Spawn) -> None:
             return
         world = world_of(ctx)
         await ctx.log.pulse.wait((decide.next_ns(world) - world.now_ns) / NS)
+
+
+async def _judge_checkpoints(ctx: RunContext, world: World) -> None:
+    """Every checkpoint whose verdict is due is met; else Stop, and what comes after it is never sent."""
+    for point in decide.to_judge(world):
+        why = unmet(point, ctx.samples.sights(), now_ns=world.now_ns, t0_ns=world.t0_ns)
+        if why:
+            raise Stop(halted(Halt("blackstart", why)))
+        await ctx.log.add("checkpoint", {"path": point.path, "text": f"{point.path} is met"})
+        ctx.met.add(point)
 
 
 def world_of(ctx: RunContext) -> World:
@@ -77,6 +90,8 @@ def world_of(ctx: RunContext) -> World:
         renewed_ns=ctx.sent.renewed_ns,
         reverted_ns=ctx.sent.reverted_ns,
         settings=ctx.settings,
+        arm_at_s=ctx.arm_at_s,
+        unmet=[point for point in ctx.plan.checkpoints if point not in ctx.met],
     )
 
 
@@ -89,6 +104,9 @@ async def _record(ctx: RunContext, action: decide.Action) -> None:
     """Intent first: after a crash right here the order counts as sent, and is reverted."""
     now_ns = ctx.clock.monotonic_ns()
     match action:
+        case decide.Arm(host, order_ids):
+            arming = [ctx.facts[order_id].advanced(OrderState.ARMING) for order_id in order_ids]
+            await ctx.advance(arming, "arming", {"host": host, "orders": list(order_ids)})
         case decide.Inject(host, order_ids, at_ns):
             firing = [
                 replace(ctx.facts[order_id].advanced(OrderState.FIRING), fire_at_ns=at_ns)
@@ -105,6 +123,9 @@ async def _send(ctx: RunContext, action: decide.Action) -> None:
     try:
         async with asyncio.timeout(ctx.settings.call_s):
             match action:
+                case decide.Arm(_host, order_ids):
+                    for order_id in order_ids:
+                        await arm_late(ctx, order_id)
                 case decide.Inject(host, order_ids, at_ns):
                     await ctx.fleet.inject(host, order_ids, at_ns)
                 case decide.Renew(host, order_ids, lease_ms):
@@ -112,9 +133,9 @@ async def _send(ctx: RunContext, action: decide.Action) -> None:
                 case decide.Revert(host, order_ids):
                     await ctx.fleet.revert(host, order_ids, "the planned end has passed")
     except (Unreachable, TimeoutError) as error:
-        if isinstance(action, decide.Inject):  # it may have arrived: unknown, so the run is reverted
+        if isinstance(action, decide.Arm | decide.Inject):  # it may have arrived: unknown, so it is reverted
             for order_id in action.order_ids:
-                ctx.facts[order_id] = replace(ctx.facts[order_id], failed=str(error) or "no answer to inject")
+                ctx.facts[order_id] = replace(ctx.facts[order_id], failed=str(error) or "no answer")
             ctx.log.pulse.beat()
         # A renewal or revert that does not arrive is sent again; the lease is what ends the fault meanwhile.
 

@@ -14,7 +14,9 @@ from blackstart_controller.runs.finish import finish
 from blackstart_controller.runs.hold import halted, inject_and_hold
 from blackstart_controller.runs.prepare import arm_all, steady_state
 from blackstart_controller.runs.rejoin import keep_armed
+from blackstart_controller.runs.sources import watch_sources
 from blackstart_controller.runs.states import TRANSITIONS, RunState
+from blackstart_controller.runs.watchers import halt_when_tripped
 from blackstart_controller.store.model import RunChange
 
 RETRY_S = 1.0
@@ -41,8 +43,8 @@ async def _come_back(ctx: RunContext, result: Result) -> None:
     if result.ending != Ending.COMPLETED:
         await _enter_way_back(ctx, result)
         await ending.revert_until_gone(ctx, result.why)
+    await ending.hear_last_words(ctx)  # before the watch ends: measured is up to the end of the watch
     await ending.stop_watching(ctx)
-    await ending.hear_last_words(ctx)
     await finish(ctx, result)
 
 
@@ -67,9 +69,11 @@ async def _forward(ctx: RunContext) -> Result:
             spawn(keep_armed(ctx))
             await ctx.enter(RunState.PLANNED)
             await arm_all(ctx)
+            watch_sources(ctx, spawn)
             await steady_state(ctx)
+            spawn(halt_when_tripped(ctx))  # from here until the last fault is proved to be gone
             await inject_and_hold(ctx)
-        await ending.hosts_revert_themselves(ctx)
+            await ending.hosts_revert_themselves(ctx)
         await ending.settle(ctx)
     except Stop as stop:
         return stop.result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 from blackstart_proto.v1 import faults_pb2
 
@@ -14,26 +15,39 @@ from blackstart_controller.plan.model import HostOrder, PlannedProbe
 from blackstart_controller.runs.context import REFUSED_EXIT, Result, RunContext, Stop
 from blackstart_controller.runs.decide import NS
 from blackstart_controller.runs.states import OrderState, RunState
+from blackstart_controller.runs.watchers import against_beginning
 
 Ask = Callable[[str, HostOrder], Awaitable[faults_pb2.Resolution]]
 UNREACHABLE_EXIT = 6
+LOOK_S = 0.1
 
 
 async def arm_all(ctx: RunContext) -> None:
     """Every target is armed; else Stop lists every reason of every host, and nothing was injected."""
     await ctx.enter(RunState.ARMING)
-    await _all_agree(ctx, ctx.fleet.resolve)  # touches nothing: one host's refusal costs the others nothing
-    await ctx.advance(
-        [facts.advanced(OrderState.ARMING) for facts in ctx.facts.values()],
-        "arming",
-        {"orders": len(ctx.facts)},
-    )
-    await _all_agree(ctx, ctx.fleet.arm)
-    await ctx.advance(
-        [facts.advanced(OrderState.ARMED) for facts in ctx.facts.values()],
-        "armed_all",
-        {"orders": len(ctx.facts)},
-    )
+    # Late ones too. It touches nothing: one host's refusal costs the others nothing.
+    await _all_agree(ctx, ctx.fleet.resolve, list(ctx.facts))
+    early = [order_id for order_id in ctx.facts if order_id not in ctx.arm_at_s]
+    count: dict[str, object] = {"orders": len(early), "late": len(ctx.arm_at_s)}
+    await _advance(ctx, early, OrderState.ARMING, "arming", count)
+    await _all_agree(ctx, ctx.fleet.arm, early)
+    await _advance(ctx, early, OrderState.ARMED, "armed_all", count)
+
+
+async def _advance(
+    ctx: RunContext, order_ids: Iterable[str], state: OrderState, kind: str, data: dict[str, object]
+) -> None:
+    await ctx.advance([ctx.facts[order_id].advanced(state) for order_id in order_ids], kind, data)
+
+
+async def arm_late(ctx: RunContext, order_id: str) -> None:
+    """The order is armed while the run goes on, or its facts say why its host refused. Raises Unreachable."""
+    order = ctx.facts[order_id].order
+    resolution = await ctx.fleet.arm(ctx.id, order)
+    if resolution.refusals:
+        await _refused(ctx, order, resolution)
+    else:
+        await _advance(ctx, [order_id], OrderState.ARMED, "armed_late", {"host": order.host})
 
 
 async def start_watching(ctx: RunContext) -> None:
@@ -58,23 +72,28 @@ async def steady_state(ctx: RunContext) -> None:
     baseline_ns = int(ctx.plan.baseline_s * NS)
     started_ns = ctx.clock.monotonic_ns()
     deadline_ns = started_ns + baseline_ns + int(ctx.settings.baseline_grace_s * NS)
-    while True:
+    await asyncio.sleep(baseline_ns / NS)
+    told: frozenset[str] = frozenset()
+    while reasons := _not_steady(ctx, baseline_ns):
         now_ns = ctx.clock.monotonic_ns()
-        reasons: Sequence[str] = ("the baseline has not been watched yet",)
-        if now_ns - started_ns >= baseline_ns:
-            reasons = unsteady(
-                ctx.plan.probes, ctx.samples.series(), from_ns=now_ns - baseline_ns, until_ns=now_ns
-            )
-        if not reasons:
-            return
         if now_ns >= deadline_ns:
             raise Stop(Result(Ending.NOT_STEADY, "; ".join(reasons)))
-        until_ns = min(deadline_ns, max(started_ns + baseline_ns, now_ns + NS // 10))
-        await asyncio.sleep((until_ns - now_ns) / NS)
+        # What is counted in a reason changes with every sample: who is named in it does not.
+        if (named := frozenset(reason.partition(": ")[0] for reason in reasons)) != told:
+            await ctx.log.add("not_steady_yet", {"reasons": reasons})
+            told = named
+        await asyncio.sleep(min(LOOK_S, (deadline_ns - now_ns) / NS))
 
 
-async def _all_agree(ctx: RunContext, ask: Ask) -> None:
-    answers = await asyncio.gather(*(_ask(ctx, ask, facts.order) for facts in ctx.facts.values()))
+def _not_steady(ctx: RunContext, baseline_ns: int) -> list[str]:
+    now_ns = ctx.clock.monotonic_ns()
+    from_ns = now_ns - baseline_ns
+    wrong = unsteady(ctx.plan.probes, ctx.samples.series(), from_ns=from_ns, until_ns=now_ns)
+    return [*wrong, *against_beginning(ctx)]
+
+
+async def _all_agree(ctx: RunContext, ask: Ask, order_ids: Iterable[str]) -> None:
+    answers = await asyncio.gather(*(_ask(ctx, ask, ctx.facts[order_id].order) for order_id in order_ids))
     refusals = [answer for answer in answers if answer is not None]
     if refusals:
         why = "; ".join(text for text, _code in refusals)
@@ -99,8 +118,9 @@ async def _ask(ctx: RunContext, ask: Ask, order: HostOrder) -> tuple[str, int] |
 
 
 async def _refused(ctx: RunContext, order: HostOrder, resolution: faults_pb2.Resolution) -> None:
-    facts = ctx.facts[order.id].advanced(OrderState.REFUSED)
+    facts = replace(ctx.facts[order.id].advanced(OrderState.REFUSED), failed="; ".join(resolution.refusals))
     ctx.facts[order.id] = facts
+    ctx.log.pulse.beat()
     await ctx.log.add(
         "refused",
         {"reasons": list(resolution.refusals)},
