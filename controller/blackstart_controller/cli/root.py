@@ -45,6 +45,7 @@ ENTRIES = {
     "halt": Entry("halt:halt", "Halt one run or all; every fault is reverted."),
     "report": Entry("report:report", "Write the report of a run as HTML, JSON or Markdown."),
     "gate": Entry("gate:gate", "A stage of a pipeline: run, compare, one exit code, JUnit."),
+    "notify": Entry("notify:notify", "Who is told of what happens: webhooks, chat, e-mail."),
     "lab": Entry("lab:lab", "Hosts made of namespaces: up, status, exec, down."),
 }
 

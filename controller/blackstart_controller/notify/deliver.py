@@ -94,15 +94,13 @@ class Deliveries:
             log.error("notify %s: %s is given up: %s", target.name, delivery.type, outcome.error)
         elif outcome.error and delivery.attempts == 0:
             log.warning("notify %s: %s is tried again: %s", target.name, delivery.type, outcome.error)
-        # Stored before the next is sent: else this one would be sent again and again while the database is away.
+        # Stored before anything more is sent: else this would be sent again and again without a database.
         await _stored(lambda: self._outbox.change(delivery.id, change))
 
     async def _outcome(self, target: Target, delivery: Delivery) -> Outcome:
         try:
             return await self._channels[target.kind].send(target, delivery)
-        except Exception as error:
-            # A defect in a channel, or in a library, must not end a target's deliveries. Its text may hold secrets.
-            log.error("notify %s: sending failed: %s", target.name, type(error).__name__)
+        except Exception as error:  # noqa: BLE001  a library's defect must not end a target's deliveries
             return Outcome(f"sending failed: {type(error).__name__}")
 
     def _now_ms(self) -> int:
