@@ -22,6 +22,8 @@ from blackstart_agent.guardian.workers import Worker
 MAX_ENDED = 10_000
 MAX_LIVES = 1_000  # whoever asks: each has two threads
 MAX_QUESTIONS = 100  # resolves that wait for their answer
+MAX_NOT_ARMED = 200  # so many events about injects of orders that are not armed, in a window of
+NOT_ARMED_WINDOW_NS = 10_000_000_000
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class Engine:
     _posted: queue.SimpleQueue[Callable[[], None]] = field(default_factory=queue.SimpleQueue)
     _resolver: Worker | None = None
     _questions: int = 0
+    _not_armed_ns: int = 0
+    _not_armed_said: int = 0
     _connected: bool = False
     _stopping: bool = False
     course: Course = field(init=False)
@@ -275,6 +279,9 @@ class Engine:
     # ---- injecting ----
 
     def _not_armed(self, order_id: str, life: Life | None) -> None:
+        """Said, so that a run is not left waiting; not without bound, for each costs a write to the disk."""
+        if not self._may_say_not_armed():
+            return
         why = "is not known here" if life is None else f"is {life.phase.value}, not armed"
         self.chronicle.say(
             pb.EVENT_KIND_INJECT_FAILED,
@@ -283,6 +290,13 @@ class Engine:
             fault_kind="" if life is None else life.kind,
             detail=f"order {order_id} {why}",
         )
+
+    def _may_say_not_armed(self) -> bool:
+        now = self._now()
+        if now - self._not_armed_ns >= NOT_ARMED_WINDOW_NS:
+            self._not_armed_ns, self._not_armed_said = now, 0
+        self._not_armed_said += 1
+        return self._not_armed_said <= MAX_NOT_ARMED
 
     # ---- small ----
 
