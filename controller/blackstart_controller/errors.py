@@ -51,6 +51,12 @@ class Refused(BlackstartError):
     status = 409
 
 
+class PlanHashNeeded(Refused):
+    """A protected environment: the person who starts must have looked at exactly this plan."""
+
+    code = "plan_hash_needed"
+
+
 class Unauthorised(BlackstartError):
     code = "unauthorised"
     exit_code = 7

@@ -12,23 +12,26 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Str
 from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field
 
-from blackstart_controller.api import answers, schedules
+from blackstart_controller.api import answers, calendar_feed, control, notices, schedules
 from blackstart_controller.api.events import server_sent
 from blackstart_controller.api.guard import BodyLimit, Guard, install_errors, may
+from blackstart_controller.control.service import Control
 from blackstart_controller.errors import NotFound, UsageError
+from blackstart_controller.notify.service import Notify
 from blackstart_controller.report import html, json_report, markdown
 from blackstart_controller.runs.launch import Launch
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.schedule.service import Schedules
 from blackstart_controller.security.enrolment import Enrolment
-from blackstart_controller.security.operators import Operators
 from blackstart_controller.security.roles import Operator, Permission
 from blackstart_controller.security.tokens import JOIN_TTL_S, Tokens
 from blackstart_controller.spec.document import Document
 from blackstart_controller.store.ports import Store
 
-OPEN_ROUTES = frozenset({("GET", "/livez"), ("GET", "/ca.pem"), ("POST", "/v1/enrol")})
+OPEN_ROUTES = frozenset(
+    {("GET", "/livez"), ("GET", "/ca.pem"), ("POST", "/v1/enrol"), calendar_feed.FEED_ROUTE}
+)
 PROTOBUF = "application/x-protobuf"
 READ = [Depends(may(Permission.READ))]
 
@@ -46,6 +49,8 @@ class Parts:
     agents_port: int
     name: str
     schedules: Schedules
+    notify: Notify
+    control: Control
 
 
 class Body(BaseModel):
@@ -81,10 +86,14 @@ def create_app(parts: Parts) -> FastAPI:
     install_errors(app)
     for router in (_open_routes(parts), _fleet_routes(parts), _run_routes(parts), _report_routes(parts)):
         app.include_router(router)
-    for router in schedules.routes(parts.schedules):
+    for router in (
+        *schedules.routes(parts.schedules),
+        notices.routes(parts.notify),
+        control.routes(parts.control),
+    ):
         app.include_router(router)
     app.add_middleware(BodyLimit)
-    app.add_middleware(Guard, check=Operators(parts.tokens).admit, open_routes=OPEN_ROUTES)  # the outermost
+    app.add_middleware(Guard, check=parts.control.operators.admit, open_routes=OPEN_ROUTES)  # the outermost
     return app
 
 
@@ -183,7 +192,8 @@ def _run_routes(parts: Parts) -> APIRouter:
     @router.post("/v1/runs/{run_id}/halt")
     async def halt(run_id: str, body: ReasonBody, by: Operator = halter) -> dict[str, Any]:
         await runs.halt(run_id, body.reason, by.name)
-        return answers.run_answer(await runs.get(run_id))
+        ctx = runs.live(run_id)  # answered from memory: halting must work without the database
+        return answers.run_answer(await runs.get(run_id)) if ctx is None else answers.halted_answer(ctx)
 
     @router.post("/v1/halt")
     async def halt_all(body: ReasonBody, by: Operator = halter) -> dict[str, Any]:

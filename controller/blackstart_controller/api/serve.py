@@ -26,10 +26,21 @@ from blackstart_controller.api.listen import (
 )
 from blackstart_controller.api.notify import feed_watchdog, notify
 from blackstart_controller.api.place import no_core_dumps, state_directory
+from blackstart_controller.control.admission import Admissions
+from blackstart_controller.control.lever import Lever
+from blackstart_controller.control.leverfile import LeverFile
+from blackstart_controller.control.service import Control
 from blackstart_controller.fleet.hub import FleetHub
 from blackstart_controller.fleet.receive import Reception
 from blackstart_controller.fleet.server import FleetServer, tune_gc
-from blackstart_controller.notify.ports import Nobody, Notifier
+from blackstart_controller.gameday.checks import Sources
+from blackstart_controller.gameday.service import GameDays
+from blackstart_controller.notify.by_apprise import AppriseTargets
+from blackstart_controller.notify.channel import Channel
+from blackstart_controller.notify.model import Kind
+from blackstart_controller.notify.ports import Notifier
+from blackstart_controller.notify.service import Notify
+from blackstart_controller.notify.webhook import Webhooks
 from blackstart_controller.outside.http import HttpOutside
 from blackstart_controller.plan.model import HostView
 from blackstart_controller.runs.clock import Clock, SystemClock
@@ -39,8 +50,12 @@ from blackstart_controller.schedule.service import Schedules
 from blackstart_controller.schedule.waker import Waker, World
 from blackstart_controller.security.authority import Authority, ServerPair
 from blackstart_controller.security.enrolment import Enrolment
+from blackstart_controller.security.operators import Operators
 from blackstart_controller.security.tokens import Tokens
+from blackstart_controller.store.control import SqlControl
+from blackstart_controller.store.gamedays import SqlGameDays
 from blackstart_controller.store.model import HostRow
+from blackstart_controller.store.notify import SqlOutbox
 from blackstart_controller.store.schedules import SqlSchedules
 from blackstart_controller.store.security import SqlHosts, SqlTokens
 from blackstart_controller.store.sqlite import SqliteStore
@@ -122,21 +137,63 @@ async def controller(
             known=[view_of(row) for row in await store.hosts()], controller_addresses=own_addresses()
         )
         clock = SystemClock.of_this_boot()
-        runs = Runs(hub, store, clock)
+        name = names[0] if names else WILDCARDS.get(listen[0], listen[0])
+        api_port = int(sock.getsockname()[1])
+        notices = await _start_notify(stack, store, clock, outside, f"https://{_bracketed(name)}:{api_port}")
+        lever = await _open_lever(stack, state, store, clock, notices)
+        admission = Admissions(SqlControl(store), lever, clock)
+        runs = Runs(hub, store, clock, admission=admission, notifier=notices, outside=outside)
+        lever.attach(runs.halt_all)
         await runs.recover()
         stack.push_async_callback(runs.close)
         agents_port = await _start_fleet(stack, hub, runs, enrolment, pair, authority, agents_listen)
-        name = names[0] if names else WILDCARDS.get(listen[0], listen[0])
-        schedules = await _start_schedules(stack, store, runs, clock, Nobody())
+        schedules = await _start_schedules(stack, store, runs, clock, notices)
         parts = Parts(
-            runs, hub, store, tokens, enrolment, authority.certificate_pem, agents_port, name, schedules
+            runs,
+            hub,
+            store,
+            tokens,
+            enrolment,
+            authority.certificate_pem,
+            agents_port,
+            name,
+            schedules,
+            notices,
+            await _open_control(store, tokens, lever, runs, clock),
         )
         await _start_api(stack, create_app(parts), pair, sock)
-        api_port = int(sock.getsockname()[1])
         url = f"https://{_bracketed(WILDCARDS.get(listen[0], listen[0]))}:{api_port}"
         admin_file = state / "admin.json"
         await _keep_admin_context(stack, admin_file, url, tokens, authority.certificate_pem)
         yield Controller(runs, url, api_port, agents_port, admin_file)
+
+
+async def _open_lever(
+    stack: AsyncExitStack, state: Path, store: SqliteStore, clock: Clock, notifier: Notifier
+) -> Lever:
+    lever = await Lever.open(LeverFile(state / "lever"), SqlControl(store), clock, notifier)
+    stack.push_async_callback(lever.close)
+    if (engaged := lever.engaged()) is not None:
+        log.warning("%s", engaged.sentence())
+    return lever
+
+
+async def _open_control(
+    store: SqliteStore, tokens: Tokens, lever: Lever, runs: Runs, clock: Clock
+) -> Control:
+    operators = Operators(tokens)
+    await operators.load()
+    return Control(operators, lever, SqlControl(store), tokens, runs, clock)
+
+
+async def _start_notify(
+    stack: AsyncExitStack, store: SqliteStore, clock: SystemClock, outside: HttpOutside, source: str
+) -> Notify:
+    channels: dict[str, Channel] = {Kind.WEBHOOK: Webhooks(outside, source), Kind.APPRISE: AppriseTargets()}
+    notices = Notify(SqlOutbox(store), channels, clock)
+    await notices.start()
+    stack.push_async_callback(notices.close)
+    return notices
 
 
 async def _start_fleet(
@@ -166,6 +223,16 @@ async def _start_schedules(
     await waker.start()
     stack.push_async_callback(waker.close)
     return Schedules(kept, runs, clock, waker)
+
+
+async def _start_gamedays(
+    stack: AsyncExitStack, store: SqliteStore, sources: Sources, clock: Clock, notifier: Notifier
+) -> GameDays:
+    """Days that were running go on; reminders and zero-notice days come by themselves."""
+    gamedays = GameDays(SqlGameDays(store), store, sources, clock, notifier)
+    stack.push_async_callback(gamedays.close)
+    await gamedays.recover(AGENTS_BACK_S)
+    return gamedays
 
 
 async def _start_api(stack: AsyncExitStack, app: ASGIApp, pair: ServerPair, sock: socket.socket) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.runs.context import Halt
 from blackstart_controller.spec.document import Document
 
 
@@ -40,9 +41,23 @@ class Admission(Protocol):
         """What the run needs; Refused lists every reason why it may not be: the lever, a limit, a hash."""
         ...
 
+    def stopped(self) -> Halt | None:
+        """Why nothing may run at this moment: asked once more when a run is about to begin."""
+        ...
+
+    def seen(self, plan: Plan, plan_hash: str) -> None:
+        """Somebody looks at this plan; what has changed since can be told later."""
+        ...
+
 
 class EverybodyMay:
     """For tests and simulations of the run alone."""
 
     async def check(self, launch: Launch, plan: Plan, plan_hash: str, fleet: FleetSnapshot) -> Needs:
         return Needs()
+
+    def stopped(self) -> Halt | None:
+        return None
+
+    def seen(self, plan: Plan, plan_hash: str) -> None:
+        return None

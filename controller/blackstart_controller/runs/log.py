@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from blackstart_controller.runs.clock import Clock, iso_at
 from blackstart_controller.runs.pulse import Pulse
 from blackstart_controller.store.model import Draft, RunChange, StoreFailed
 from blackstart_controller.store.ports import Store
+
+PATIENCE_S = 0.3
 
 
 def draft(
@@ -30,6 +33,7 @@ class RunLog:
     def __init__(self, run_id: str, store: Store, clock: Clock) -> None:
         self.pulse = Pulse()
         self.lost: str = ""  # why something could not be stored, if so
+        self._writing: set[asyncio.Task[None]] = set()
         self._run_id = run_id
         self._store = store
         self._clock = clock
@@ -57,7 +61,18 @@ class RunLog:
         host: str = "",
         change: RunChange | None = None,
     ) -> None:
-        """As `add`, but a database that fails is only remembered: for the way back, which must go on."""
+        """As `add`, but a database that fails is only remembered: for the way back, which must go on.
+
+        One that hangs is left behind after PATIENCE_S; what it was given it may still write.
+        """
+        writing = asyncio.create_task(self._add_or_remember(kind, data, host=host, change=change))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.wait({writing}, timeout=PATIENCE_S)
+
+    async def _add_or_remember(
+        self, kind: str, data: Mapping[str, Any] | None, *, host: str, change: RunChange | None
+    ) -> None:
         try:
             await self.add(kind, data, host=host, change=change)
         except StoreFailed as error:

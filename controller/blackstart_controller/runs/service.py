@@ -8,20 +8,24 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from functools import partial
 from typing import Any, TypeAlias
 
-from blackstart_controller.errors import NotFound, Refused
+from blackstart_controller.errors import NotFound, Refused, UsageError
 from blackstart_controller.notify.ports import Nobody, Notifier
+from blackstart_controller.outside.http import HttpOutside
+from blackstart_controller.outside.ports import Outside
 from blackstart_controller.plan.hash import plan_hash
 from blackstart_controller.plan.model import FleetSnapshot, Plan
 from blackstart_controller.report.view import ReportView
+from blackstart_controller.runs.approval import Waiting
+from blackstart_controller.runs.approvals import Approvals
 from blackstart_controller.runs.build import World, context_of, plan_text, restored
 from blackstart_controller.runs.clock import Clock, iso
 from blackstart_controller.runs.clocks import Timelines
 from blackstart_controller.runs.context import Halt, RunContext
 from blackstart_controller.runs.late import watch_late
-from blackstart_controller.runs.launch import Admission, EverybodyMay, Launch
+from blackstart_controller.runs.launch import Admission, EverybodyMay, Launch, Needs
 from blackstart_controller.runs.listen import Listener
 from blackstart_controller.runs.machine import come_back, walk
-from blackstart_controller.runs.planning import PlanAnswer, ask_agents, plan_document
+from blackstart_controller.runs.planning import PlanAnswer, ask_agents, plan_document, with_refused_urls
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.record import view_from
 from blackstart_controller.runs.recovery import interrupted
@@ -49,14 +53,24 @@ class Runs:
         planner: Planner = plan_document,
         admission: Admission | None = None,
         notifier: Notifier | None = None,
+        outside: Outside | None = None,
     ) -> None:
-        self._world = World(fleet, store, clock, settings or Settings(), Timelines())
+        asked = outside or HttpOutside()  # nobody, unless somebody has been allowed
+        self._world = World(fleet, store, clock, settings or Settings(), Timelines(), asked)
         self._planner = planner
         self._admission = admission or EverybodyMay()
         self._notifier = notifier or Nobody()
         self._contexts: dict[str, RunContext] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting = asyncio.Lock()
+        self._approvals = Approvals(
+            fleet,
+            store,
+            self._admission,
+            self._starting,
+            make_plan=self._planned,
+            check_free=self._check_free,
+        )
         self.listener = Listener(self._world, self)
 
     # ---- asked by the API ----
@@ -65,33 +79,39 @@ class Runs:
         """What a run would do, with each agent's own answer. Nothing is touched."""
         plan = await self._planned(document)
         answers = await ask_agents(self._world.fleet, plan, self._world.settings.call_s)
-        return PlanAnswer(plan, plan_hash(plan), answers)
+        made = plan_hash(plan)
+        self._admission.seen(plan, made)
+        return PlanAnswer(plan, made, answers)
 
     async def start(self, launch: Launch) -> str:
         """The id of the run that was started, or that this key has started before."""
         async with self._starting:
             store, key = self._world.store, launch.idempotency_key
             if key is not None and (known := await store.run_by_key(key)) is not None:
-                return known.id
+                return _same(known, launch)
             plan = await self._planned(launch.document)
             self._check_free(plan)  # before the rules: they would only see faults "of an earlier run"
             if plan.errors:
                 raise Refused("\n".join(plan.errors))
-            await self._admission.check(launch, plan, plan_hash(plan), self._world.fleet.snapshot())
-            row, _new = await store.create_run(self._new_run(plan, launch))
-            ctx = context_of(self._world, row, plan)
-            self._contexts[row.id] = ctx
-            self._drive(ctx, partial(walk, ctx))
+            snapshot = self._world.fleet.snapshot()
+            needs = await self._admission.check(launch, plan, plan_hash(plan), snapshot)
+            row, _new = await store.create_run(self._new_run(plan, launch, needs))
+            self._begin(context_of(self._world, row, plan), launch, needs)
             return row.id
+
+    async def approve(self, run_id: str, by: str, asked_hash: str | None = None) -> None:
+        """A second person has said yes; see `Approvals.approve`."""
+        await self._approvals.approve(run_id, by, asked_hash)
+
+    async def deny(self, run_id: str, by: str, reason: str) -> None:
+        await self._approvals.deny(run_id, by, reason)
 
     async def halt(self, run_id: str, reason: str, by: str) -> None:
         """The run is being halted, or was already over. Halting twice is harmless."""
         ctx = self._contexts.get(run_id)
         if ctx is None:
             await self.get(run_id)
-        elif not ctx.halt.done():
-            ctx.halt.set_result(Halt(by, reason))
-            ctx.log.pulse.beat()
+        elif ctx.halt_now(Halt(by, reason)):
             await ctx.log.try_add("halt", {"by": by, "reason": reason})
 
     async def halt_all(self, reason: str, by: str) -> list[str]:
@@ -174,7 +194,26 @@ class Runs:
 
     async def _planned(self, document: Document) -> Plan:
         """Parsed and planned beside the event loop: a halt or a lease never waits for a long document."""
-        return await asyncio.to_thread(self._planner, document, self._world.fleet.snapshot())
+        plan = await asyncio.to_thread(self._planner, document, self._world.fleet.snapshot())
+        return with_refused_urls(plan, self._world.outside)
+
+    def _begin(self, ctx: RunContext, launch: Launch, needs: Needs) -> None:
+        """The run lives from here on; no await, so that nothing can come between it and its row."""
+        self._contexts[ctx.id] = ctx
+        if ctx.state == RunState.AWAITING_APPROVAL:
+            waiting = self._approvals.expect(ctx, launch, needs)
+            self._drive(ctx, partial(self._once_approved, waiting))
+        else:
+            self._drive(ctx, partial(_agreed, ctx, launch) if launch.approved_by else partial(walk, ctx))
+        if (stopped := self._admission.stopped()) is not None:  # while the row was written
+            ctx.halt_now(stopped)
+
+    async def _once_approved(self, waiting: Waiting) -> None:
+        result = await self._approvals.outcome(waiting)
+        if result is None:
+            await walk(waiting.ctx)
+        else:
+            await come_back(waiting.ctx, result)
 
     def _drive(self, ctx: RunContext, life: Life) -> None:
         task = asyncio.create_task(self._to_the_last_proof(ctx, life), name=f"run-{ctx.id}")
@@ -191,6 +230,8 @@ class Runs:
         wanted = {order.host for order in plan.orders}
         reasons = []
         for ctx in self._contexts.values():
+            if self._approvals.waits(ctx.id):
+                continue  # it has touched nothing, and looks again when it is approved
             ended = ctx.state == RunState.ENDED
             if shared := sorted(wanted & (set(ctx.unconfirmed_hosts()) if ended else ctx.targets)):
                 why = (
@@ -202,8 +243,10 @@ class Runs:
         if reasons:
             raise Refused("\n".join(reasons))
 
-    def _new_run(self, plan: Plan, launch: Launch) -> NewRun:
+    def _new_run(self, plan: Plan, launch: Launch, needs: Needs) -> NewRun:
         clock = self._world.clock
+        agreed = launch.approved_by not in (None, launch.operator)
+        waits = needs.second_person and not agreed
         return NewRun(
             id=str(uuid.uuid4()),
             experiment=plan.experiment,
@@ -217,7 +260,25 @@ class Runs:
             trigger=launch.trigger,
             idempotency_key=launch.idempotency_key,
             orders=tuple((order.id, order.host) for order in plan.orders),
+            state=RunState.AWAITING_APPROVAL if waits else RunState.CREATED,
+            environments=needs.environments,
         )
+
+
+def _same(known: RunRow, launch: Launch) -> str:
+    """The run that this key has started; a key is never used for two documents."""
+    if known.document != launch.document.text:
+        raise UsageError(
+            f"idempotency key: it has started run {known.id} of another document; make a new key"
+        )
+    return known.id
+
+
+async def _agreed(ctx: RunContext, launch: Launch) -> None:
+    """A run that a second person has agreed to before it was due."""
+    by = launch.approved_by
+    await ctx.log.try_add("approved", {"by": by, "text": f"approved by {by} before"})
+    await walk(ctx)
 
 
 async def _nothing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from blackstart_controller.errors import BlackstartError, Unauthorised
@@ -66,13 +66,10 @@ class Operators:
         await self._used(token)
         return self._operator(token)
 
-    async def revoke(self, name: str) -> int:
-        """How many tokens of `name` were good until now."""
-        digests = [token.digest for token in await self._tokens.operators() if token.name == name]
+    def forget(self, digests: Iterable[str]) -> None:
+        """These tokens are revoked: nobody gets in with them, also when the database is gone."""
         for digest in digests:
-            await self._tokens.revoke(digest)
             self._known.pop(digest, None)
-        return len(digests)
 
     async def all(self) -> Sequence[StoredToken]:
         """Every token that is not revoked, also expired ones; the newest last."""

@@ -23,6 +23,7 @@ MAX_JOIN_TTL_S = 24 * 3600
 OPERATOR_TTL_S = 90 * 24 * 3600
 MAX_OPERATOR_TTL_S = 366 * 24 * 3600
 _JOIN = re.compile(r"(bsj_[A-Za-z0-9_-]{43})\.([0-9a-f]{64})")
+_OPERATOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _OPERATOR = re.compile(r"bsk_[A-Za-z0-9_-]{43}")
 
 
@@ -49,8 +50,9 @@ class Tokens:
         if not 1 <= ttl_s <= MAX_JOIN_TTL_S:
             raise UsageError(f"join token: ttl_s must be 1 to {MAX_JOIN_TTL_S} (24 h), got {ttl_s}")
         secret = "bsj_" + secrets.token_urlsafe(32)
-        expires_s = await self._keep(secret, "join", ttl_s, host=host)
-        return NewToken(Secret(f"{secret}.{self._pin}"), expires_s)
+        stored = self._stored(secret, "join", ttl_s, host=host)
+        await self._store.insert_token(stored)
+        return NewToken(Secret(f"{secret}.{self._pin}"), stored.expires_s)
 
     async def check_join(self, token: Secret, host: str) -> StoredToken:
         """Return what is kept of a join token that `host` can use now; else Unauthorised says why."""
@@ -75,18 +77,24 @@ class Tokens:
             raise Unauthorised("join token: used or expired in this moment; make one for each host")
 
     async def create_operator(self, name: str, role: Role, *, ttl_s: int = OPERATOR_TTL_S) -> NewToken:
+        secret, stored = self.new_operator(name, role, ttl_s=ttl_s)
+        await self._store.insert_token(stored)
+        return NewToken(secret, stored.expires_s)
+
+    def new_operator(
+        self, name: str, role: Role, *, ttl_s: int = OPERATOR_TTL_S
+    ) -> tuple[Secret, StoredToken]:
+        """A token, and what is to be kept of it; it is good for nothing before that is stored."""
+        check_operator_name(name)
         if not 1 <= ttl_s <= MAX_OPERATOR_TTL_S:
             raise UsageError(
                 f"operator token: ttl_s must be 1 to {MAX_OPERATOR_TTL_S} (366 days), got {ttl_s}"
             )
         secret = "bsk_" + secrets.token_urlsafe(32)
-        return NewToken(Secret(secret), await self._keep(secret, "operator", ttl_s, name=name, role=role))
+        return Secret(secret), self._stored(secret, "operator", ttl_s, name=name, role=role)
 
     async def operators(self) -> Sequence[StoredToken]:
         return await self._store.operator_tokens()
-
-    async def revoke(self, digest: str) -> bool:
-        return await self._store.delete_token(digest)
 
     async def used(self, digest: str, now_s: int) -> None:
         await self._store.touch_token(digest, now_s=now_s)
@@ -111,23 +119,29 @@ class Tokens:
             )
         return found.group(1)
 
-    async def _keep(
+    def _stored(
         self, secret: str, kind: TokenKind, ttl_s: int, *, host: str = "", name: str = "", role: str = ""
-    ) -> int:
+    ) -> StoredToken:
         now_s = int(self._now())
-        expires_s = now_s + ttl_s
-        await self._store.insert_token(
-            StoredToken(
-                digest=digest_of(secret),
-                kind=kind,
-                created_s=now_s,
-                expires_s=expires_s,
-                host=host,
-                name=name,
-                role=role,
-            )
+        return StoredToken(
+            digest=digest_of(secret),
+            kind=kind,
+            created_s=now_s,
+            expires_s=now_s + ttl_s,
+            host=host,
+            name=name,
+            role=role,
         )
-        return expires_s
+
+
+def check_operator_name(name: str) -> str:
+    """Return `name` when it can be an operator's: 1 to 63 characters that stand well in a log."""
+    if not _OPERATOR_NAME.fullmatch(name):
+        raise UsageError(
+            f"operator {name[:80]!r}: must be 1 to 63 letters, digits, '.', '-', '_' or '@', "
+            "beginning with a letter or digit"
+        )
+    return name
 
 
 def digest_of(secret: str) -> str:

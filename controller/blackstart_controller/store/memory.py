@@ -19,7 +19,7 @@ from blackstart_controller.store.model import (
     SpoolKey,
     StoreFailed,
 )
-from blackstart_controller.store.rows import event_of, run_values
+from blackstart_controller.store.rows import event_of, run_row, run_values
 
 
 class MemoryStore:
@@ -47,7 +47,7 @@ class MemoryStore:
             and (known := await self.run_by_key(run.idempotency_key)) is not None
         ):
             return known, False
-        row = RunRow(**run_values(run))
+        row = run_row(run_values(run))
         self._runs[run.id] = row
         self._orders |= {
             order_id: OrderRow(order_id, run.id, host, "planned") for order_id, host in run.orders

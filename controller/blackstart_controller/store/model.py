@@ -34,6 +34,8 @@ class NewRun:
     trigger: str  # as in `runs.launch.Launch`
     idempotency_key: str | None
     orders: tuple[tuple[str, str], ...]  # order id, host
+    state: str = "created"
+    environments: tuple[str, ...] = ()  # that hold one of its targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class RunRow:
     ended: str | None = None
     halted_by: str | None = None
     reason: str | None = None
+    environments: tuple[str, ...] = ()
 
 
 class RunChange(TypedDict, total=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from blackstart_proto.v1 import agent_pb2
@@ -28,12 +29,17 @@ def run_values(run: NewRun) -> dict[str, Any]:
         "operator": run.operator,
         "trigger": run.trigger,
         "idempotency_key": run.idempotency_key,
-        "state": "created",
+        "state": run.state,
+        "environments": ",".join(run.environments),
     }
 
 
-def run_row(row: RowMapping) -> RunRow:
-    return RunRow(**row)
+def run_row(row: Mapping[str, Any] | RowMapping) -> RunRow:
+    return RunRow(**{**row, "environments": environments_of(row["environments"])})
+
+
+def environments_of(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
 
 
 def order_row(row: RowMapping) -> OrderRow:

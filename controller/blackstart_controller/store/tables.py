@@ -40,6 +40,7 @@ RUNS = Table(
     Column("ended", Text),
     Column("halted_by", Text),
     Column("reason", Text),
+    Column("environments", Text, nullable=False, server_default=""),
     sqlite_strict=True,
 )
 

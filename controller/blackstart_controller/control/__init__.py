@@ -1,0 +1,1 @@
+"""Who may start what: environments, second persons, the lever. `service.Control` is the door."""
