@@ -62,6 +62,48 @@ services:
       - command: {name: check-login}
 """
 
+FLOW: Final = """\
+experiment: in-order
+parameters:
+  site: {default: pangyo, description: The site that goes dark, choices: [pangyo, busan]}
+  hold: {default: 30s}
+  number: {default: 2}
+limits: {max_service_share: 50%}
+steps:
+  - sequence:
+      - fault: process.kill
+        on: role=db,site=${site}
+        unit: redis
+        for: ${hold}
+        pick: {count: "${number}"}
+      - wait: 20s
+      - wait: {for: 10s, steady: 5s}
+      - parallel:
+          - {fault: site.blackout, site: "${site}", for: 3s, at: 2s}
+          - {fault: unit.stop, on: role=db, units: [redis], for: 4s}
+  - at: 1m
+    repeat:
+      times: 3
+      pause: 9s
+      steady: 4s
+      steps: [{fault: host.blackout, on: role=login, for: 6s}]
+  - waves:
+      on: site=busan
+      sizes: [1, 10%, 50%, 100%]
+      pause: 8s
+      steady: 3s
+      fault: {fault: process.pause, unit: redis, for: 7s}
+services:
+  - name: messenger
+    members: role=messenger
+    probes: [{tcp: {address: "gw:80"}}]
+stop:
+  - service: {name: messenger, failing_for: 20s}
+  - metric: {name: errors, prometheus: "https://prom:9090", query: up, above: 0.05, for: 11s, every: 6s}
+  - webhook: {name: freeze, url: "https://ops.example/go", every: 12s}
+  - probe: {name: gateway, failing_for: 13s, observers: site=jeju, every: 14s, tcp: {address: "gw:81"}}
+"""
+
 LAB: Final = """\
 lab: demo
 sites:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from blackstart_controller.plan.model import (
     STOP_SERVICE,
@@ -32,6 +33,9 @@ def make_plan(
     step matches no host.
     """
     seed = experiment.seed if seed is None else seed
+    fleet = replace(
+        fleet, hosts=tuple(sorted(fleet.hosts, key=lambda host: host.name))
+    )  # not as they enrolled
     flow = unroll(experiment)
     targets = choose_targets(flow.faults, fleet, seed)
     orders = make_orders(experiment, flow.faults, targets, fleet, ids)

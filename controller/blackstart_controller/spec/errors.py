@@ -16,6 +16,7 @@ from blackstart_controller.spec.types import describe
 from blackstart_controller.spec.yaml_source import Path, Source, Value, shown
 
 MAX_LINES: Final = 20
+MAX_DETAILS: Final = 200  # a hostile document has ten thousand, and each costs a search
 MAX_VALUES: Final = 30
 Loc = tuple[int | str, ...]
 Models = list[type[BaseModel]]
@@ -41,22 +42,23 @@ def validate(model: type[Model], document: Source, checks: Callable[[Model], Ite
     try:
         parsed = model.model_validate(document.data)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        problems = [_problem(model, document, detail) for detail in details if not _follows(detail)]
-        raise invalid_document(document, problems) from error
+        details = [detail for detail in error.errors(include_url=False) if not _follows(detail)]
+        problems = [_problem(model, document, detail) for detail in details[:MAX_DETAILS]]
+        raise invalid_document(document, problems, untold=len(details) - len(problems)) from error
     problems = list(checks(parsed))
     if problems:
         raise invalid_document(document, problems)
     return parsed
 
 
-def invalid_document(document: Source, problems: Sequence[Problem]) -> InvalidDocument:
-    """Return the error that lists `problems` by place, at most 20 of them."""
+def invalid_document(document: Source, problems: Sequence[Problem], untold: int = 0) -> InvalidDocument:
+    """Return the error that lists `problems` by place, at most 20 of them; `untold` more are only counted."""
     placed = {(document.position(one.path, key=one.key), one.path, one.text): one for one in problems}
     ordered = sorted(placed, key=lambda item: (item[0].line, item[0].column, item[2]))
     lines = [f"{document.file}:{place}: {_prefix(path)}{text}" for place, path, text in ordered[:MAX_LINES]]
-    if len(ordered) > MAX_LINES:
-        lines.append(f"... and {len(ordered) - MAX_LINES} more")
+    more = len(ordered) - len(lines) + untold
+    if more:
+        lines.append(f"... and {more} more")
     return InvalidDocument("\n".join(lines))
 
 

@@ -16,7 +16,17 @@ def normal_form(experiment: Experiment) -> dict[str, Any]:
 
     Loading it again gives the same experiment.
     """
-    return experiment.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"parameters"})
+    data = experiment.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"parameters"})
+    return {key: _escaped(value) for key, value in data.items()}
+
+
+def _escaped(value: Any) -> Any:
+    """What is filled in already must not be taken for a parameter again."""
+    if isinstance(value, dict):
+        return {key: _escaped(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_escaped(one) for one in value]
+    return value.replace("${", "$${") if isinstance(value, str) else value
 
 
 def yaml_text(data: dict[str, Any]) -> str:

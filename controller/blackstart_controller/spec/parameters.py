@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from blackstart_controller.spec.errors import Problem, invalid_document, one_of, validate
 from blackstart_controller.spec.types import Strict, Text, checked, describe, invalid
@@ -42,7 +42,11 @@ def _value(text: str) -> str:
     return text
 
 
-ParameterName = Annotated[str, BeforeValidator(checked(_wrong_name, _NAME_WORDS))]
+ParameterName = Annotated[
+    str,
+    BeforeValidator(checked(_wrong_name, _NAME_WORDS)),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
+]
 ParameterValue = Annotated[Text, AfterValidator(_value)]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+MAX_TOLD: Final = 60  # characters of a wrong selector in its error
 Operator: TypeAlias = Literal["=", "!=", "in", "notin", "exists", "absent"]
 
 _TOKEN: Final = re.compile(r"\s*(==|!=|=|!|,|\(|\)|[^\s=!,()]+)", re.ASCII)
@@ -77,7 +78,8 @@ class SelectorError(ValueError):
     """The text is no selector. `position` is the character, counted from 1."""
 
     def __init__(self, text: str, position: int, what: str) -> None:
-        super().__init__(f"character {position} of {text!r}: {what}")
+        told = repr(text) if len(text) <= MAX_TOLD else f"{text[: MAX_TOLD - 3]!r}..."
+        super().__init__(f"character {position} of {told}: {what}")
         self.position = position
 
 
