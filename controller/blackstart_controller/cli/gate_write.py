@@ -41,9 +41,9 @@ class Outputs:
         if self.junit:
             self.junit.write_bytes(junit(gate))
         if self.markdown:
-            self.markdown.write_text(markdown.text(gate), encoding="utf-8")
+            self.markdown.write_bytes(_bytes(markdown.text(gate)))
         if self.json:
-            self.json.write_text(json_document.text(gate), encoding="utf-8")
+            self.json.write_bytes(_bytes(json_document.text(gate)))
         write(json_document.text(gate).rstrip() if self.form == "json" else summary(gate))
         if os.environ.get("GITHUB_ACTIONS") == "true":
             tell_github(gate, os.environ)
@@ -76,12 +76,17 @@ def tell_github(gate: Gate, environment: Mapping[str, str]) -> None:
     for line in workflow_commands(_from_root(gate, root) if root else gate):
         progress(line)
     if path := environment.get("GITHUB_STEP_SUMMARY"):
-        text = markdown.text(gate).encode()
+        text = _bytes(markdown.text(gate))
         room = SUMMARY_BYTES - len(CUT.encode())
         if len(text) > room:
             text = text[:room].decode(errors="ignore").encode() + CUT.encode()
         with Path(path).open("ab") as file:
             file.write(text)
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; what a file's name had that is none is shown, and stops no report."""
+    return text.encode(errors="backslashreplace")
 
 
 def _from_root(gate: Gate, root: str) -> Gate:
