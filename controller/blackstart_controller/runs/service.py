@@ -15,6 +15,7 @@ from blackstart_controller.outside.ports import Outside
 from blackstart_controller.plan.hash import plan_hash
 from blackstart_controller.plan.model import FleetSnapshot, Plan
 from blackstart_controller.report.view import ReportView
+from blackstart_controller.runs.announce import Announcer
 from blackstart_controller.runs.approval import Waiting
 from blackstart_controller.runs.approvals import Approvals
 from blackstart_controller.runs.build import World, context_of, plan_text, restored
@@ -59,7 +60,7 @@ class Runs:
         self._world = World(fleet, store, clock, settings or Settings(), Timelines(), asked)
         self._planner = planner
         self._admission = admission or EverybodyMay()
-        self._notifier = notifier or Nobody()
+        self._announcer = Announcer(notifier or Nobody(), store)
         self._contexts: dict[str, RunContext] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting = asyncio.Lock()
@@ -179,6 +180,7 @@ class Runs:
                     "interrupted", {"state": ctx.state, "text": "the controller was restarted"}
                 )
                 self._drive(ctx, partial(come_back, ctx, interrupted(row)))
+        self._announcer.missed(self._world.clock.wall())
 
     async def wait(self, run_id: str) -> None:
         """Return when the run has ended."""
@@ -191,6 +193,7 @@ class Runs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._announcer.close()
 
     async def _planned(self, document: Document) -> Plan:
         """Parsed and planned beside the event loop: a halt or a lease never waits for a long document."""
@@ -203,14 +206,17 @@ class Runs:
         if ctx.state == RunState.AWAITING_APPROVAL:
             waiting = self._approvals.expect(ctx, launch, needs)
             self._drive(ctx, partial(self._once_approved, waiting))
+            self._announcer.awaiting_approval(ctx, launch, needs.environments)
         else:
             self._drive(ctx, partial(_agreed, ctx, launch) if launch.approved_by else partial(walk, ctx))
+            self._announcer.started(ctx, launch)
         if (stopped := self._admission.stopped()) is not None:  # while the row was written
             ctx.halt_now(stopped)
 
     async def _once_approved(self, waiting: Waiting) -> None:
         result = await self._approvals.outcome(waiting)
         if result is None:
+            self._announcer.started(waiting.ctx, waiting.launch)
             await walk(waiting.ctx)
         else:
             await come_back(waiting.ctx, result)
@@ -221,8 +227,10 @@ class Runs:
 
     async def _to_the_last_proof(self, ctx: RunContext, life: Life) -> None:
         await life()
+        self._announcer.ended(ctx.id)
         if ctx.unreverted():
             await watch_late(ctx)
+            self._announcer.reverted_late(ctx)
         del self._contexts[ctx.id], self._tasks[ctx.id]
 
     def _check_free(self, plan: Plan) -> None:
