@@ -89,5 +89,9 @@ def _open(config: AgentConfig) -> Iterator[Finding]:
     if not config.journal_dir.is_dir():
         return
     count = len(open_faults(config))
-    detail = f"{count} open; `blackstart-agent status` lists them" if count else "none"
+    detail = (
+        f"{count} open; `blackstart-agent status` lists them, `blackstart-agent revert --all` ends them"
+        if count
+        else "none"
+    )
     yield Finding("open faults", not count, detail)

@@ -174,6 +174,7 @@ class FakeUnits:
 
     processes_: FakeProcesses = field(compare=False)
     held: dict[str, bool] = field(default_factory=dict)  # every unit there is
+    aliases: dict[str, str] = field(default_factory=dict, compare=False)  # what people say: the unit's name
     stubborn: set[str] = field(default_factory=set, compare=False)  # units that only SIGKILL ends
     broken: set[str] = field(default_factory=set, compare=False)  # units that cannot be released
 
@@ -187,6 +188,9 @@ class FakeUnits:
 
     def list(self) -> Sequence[Unit]:
         return [self._unit(name) for name in self.held]
+
+    def full_name(self, name: str) -> str:
+        return self.aliases.get(name, name)
 
     def processes(self, unit: str) -> Sequence[Process]:
         return [process for process in self.processes_.list() if process.unit == unit]

@@ -38,7 +38,7 @@ settle: 200ms
 watch: 5s
 limits: {max_hosts: 2}
 steps:
-  - {fault: unit.stop, on: "host=db-1", units: [ticker.service], for: FOR}
+  - {fault: unit.stop, on: "host=db-1", units: [ticker], for: FOR}
   - {fault: network.partition, on: "host=db-1", from: {hosts: "host=web-1"}, for: FOR}
 services:
   - name: web

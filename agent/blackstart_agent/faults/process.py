@@ -132,6 +132,7 @@ class ProcessPause:
 def _prepare(
     kind: str, selector: select.Selector, host: Host, around: Surroundings
 ) -> tuple[tuple[Process, ...], dict[str, Json]]:
+    selector = selector.resolved(host)
     spare = select.untouchable(host, around)
     found = tuple(selector.matches(host))
     reasons = select.refusals(kind, selector, found, spare)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from blackstart_agent.errors import InvalidOrder, Unsupported
@@ -39,6 +39,10 @@ class Selector:
 
     def rows(self) -> dict[str, str]:
         return {"unit": self.unit, "executable": self.executable, "name": self.name}
+
+    def resolved(self, host: Host) -> Selector:
+        """With the unit's full name, which is what is recorded, shown and compared."""
+        return replace(self, unit=host.units.full_name(self.unit)) if self.unit else self
 
     def matches(self, host: Host) -> list[Process]:
         if self.unit:
@@ -88,7 +92,9 @@ def _units(host: Host) -> list[str]:
 
 
 def protected(unit: str, patterns: Collection[str]) -> bool:
-    return any(fnmatchcase(unit, pattern) for pattern in patterns)
+    """A pattern may leave the suffix out, as people do; protecting too much is the safe mistake."""
+    names = {unit, unit.removesuffix(".service")}
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def refusals(kind: str, selector: Selector, found: Sequence[Process], spare: Untouchable) -> list[str]:

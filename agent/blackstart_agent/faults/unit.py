@@ -31,7 +31,7 @@ class UnitStop:
             raise InvalidOrder(f"{self.kind}: units must name at least one unit, got {list(self.units)}")
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
-        wanted = tuple(dict.fromkeys(self.units))
+        wanted = tuple(dict.fromkeys(host.units.full_name(name) for name in self.units))
         running = {unit.name: unit.running for unit in host.units.list()}
         reasons = [reason for name in wanted for reason in _refusals(host, around, name, running)]
         if reasons:

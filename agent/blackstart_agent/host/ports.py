@@ -78,6 +78,10 @@ class Units(Protocol):
 
     def list(self) -> Sequence[Unit]: ...
 
+    def full_name(self, name: str) -> str:
+        """The name under which `list` has the unit that a person calls `name`; `name` when there is none."""
+        ...
+
     def processes(self, unit: str) -> Sequence[Process]:
         """Every process of the unit, children included."""
         ...

@@ -42,6 +42,9 @@ class RunitUnits:
     def list(self) -> Sequence[Unit]:
         return [self._unit(name) for name in self._names()]
 
+    def full_name(self, name: str) -> str:
+        return name
+
     def processes(self, unit: str) -> Sequence[Process]:
         return self._members([unit])
 

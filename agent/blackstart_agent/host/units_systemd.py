@@ -20,6 +20,9 @@ from blackstart_agent.host.ports import SIGKILL, Process, Unit
 MASKS = Path("/run/systemd/system.control")
 _MASKED = "/dev/null"
 _SUFFIX = ".service"
+_OTHERS = ("socket", "target", "timer", "path", "mount", "automount", "swap", "slice", "scope", "device")
+_SUFFIXES = (_SUFFIX, *(f".{kind}" for kind in _OTHERS))
+_PATTERN = frozenset("*?[]")
 _CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd"))
 _TIMEOUT_S = 20.0
 _POLL_S = 0.1
@@ -44,6 +47,13 @@ class SystemdUnits:
         loaded = {row["Id"]: row for row in _show(f"*{_SUFFIX}") if "Id" in row}
         names = sorted({*loaded, *held, *_files()})
         return [_unit(name, loaded.get(name, {}), held=name in held) for name in names]
+
+    def full_name(self, name: str) -> str:
+        """With its suffix, and of an alias the unit itself: Debian's `redis` is redis-server.service."""
+        full = complete(name)
+        if _PATTERN & set(full):  # which `show` would take for a pattern
+            return full
+        return next((row["Id"] for row in _show(full) if row.get("Id")), full)
 
     def processes(self, unit: str) -> Sequence[Process]:
         return self._members([unit])
@@ -101,6 +111,11 @@ class SystemdUnits:
         pids = ((pid, name) for name, group in groups.items() if group for pid in _pids(group))
         found = (process.read_process(pid, name) for pid, name in pids)
         return tuple(one for one in found if one is not None)
+
+
+def complete(name: str) -> str:
+    """`name` with a suffix, as systemctl completes it: `redis`, `redis.v2` and `getty@tty1` are services."""
+    return name if name.endswith(_SUFFIXES) else name + _SUFFIX
 
 
 def _unit(name: str, row: dict[str, str], *, held: bool) -> Unit:
