@@ -14,7 +14,11 @@ import pytest
 from blackstart_controller.api.app import OPEN_ROUTES, Parts, create_app
 from blackstart_controller.api.events import server_sent
 from blackstart_controller.api.guard import MAX_BODY_BYTES
+from blackstart_controller.gameday.checks import Sources
+from blackstart_controller.gameday.service import GameDays
 from blackstart_controller.notify.ports import Nobody
+from blackstart_controller.notify.service import Notify
+from blackstart_controller.outside.http import HttpOutside
 from blackstart_controller.plan.model import FleetSnapshot, Plan
 from blackstart_controller.runs.clock import SystemClock
 from blackstart_controller.runs.planning import plan_document
@@ -25,16 +29,20 @@ from blackstart_controller.schedule.service import Schedules
 from blackstart_controller.schedule.waker import Waker, World
 from blackstart_controller.security.authority import Authority
 from blackstart_controller.security.enrolment import Enrolment
+from blackstart_controller.security.feeds import Feeds
 from blackstart_controller.security.roles import Role
 from blackstart_controller.security.tokens import Tokens
 from blackstart_controller.spec.document import Document
+from blackstart_controller.store.gamedays import SqlFeeds, SqlGameDays
 from blackstart_controller.store.model import RunEvent
+from blackstart_controller.store.notify import SqlOutbox
 from blackstart_controller.store.schedules import SqlSchedules
 from blackstart_controller.store.security import SqlHosts, SqlTokens
 from blackstart_controller.store.sqlite import SqliteStore
 from blackstart_proto.v1 import agent_pb2
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from support.controls import open_admissions, open_control
 from support.fake_agent import FakeAgent
 from support.fake_fleet import FakeFleet
 from support.scenes import OBSERVER, order, plan_of
@@ -51,6 +59,12 @@ SCHEDULE_ROUTES = {
     *(("POST", f"/v1/schedules/{{name}}/{verb}") for verb in ("arm", "disarm", "pause", "resume", "remove")),
     ("GET", "/v1/calendars/{name}"),
     ("POST", "/v1/calendars/{name}/remove"),
+}
+NOTIFY_ROUTES = {
+    *((method, "/v1/notify/targets") for method in ("GET", "POST")),
+    ("GET", "/v1/notify/targets/{name}"),
+    *(("POST", f"/v1/notify/targets/{{name}}/{verb}") for verb in ("remove", "test")),
+    ("GET", "/v1/notify/log"),
 }
 
 
@@ -81,18 +95,35 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     def planner(document: Document, snapshot: FleetSnapshot) -> Plan:
         return made[0].plan if document.text == DOCUMENT["document"] else plan_document(document, snapshot)
 
-    runs = Runs(fleet, store, SystemClock.of_this_boot(), settings=FAST, planner=planner)
+    clock = SystemClock.of_this_boot()
+    lever, admission = await open_admissions(tmp_path, store, clock)
+    runs = Runs(fleet, store, clock, settings=FAST, planner=planner, admission=admission)
     await fleet.attach(runs.listener)
     authority = Authority.open(tmp_path / "authority")
     tokens = Tokens(SqlTokens(store), authority.pin)
     enrolment = Enrolment(authority, tokens, SqlHosts(store))
     kept = SqlSchedules(store)
-    clock = SystemClock.of_this_boot()
     waker = Waker(World(kept, store, runs, clock, Nobody(), ApschedulerAlarms()))
     await waker.start()
     schedules = Schedules(kept, runs, clock, waker)
+    gamedays = GameDays(SqlGameDays(store), store, Sources(runs, fleet, HttpOutside()), clock)
+    notify = Notify(SqlOutbox(store), {}, clock)
     app = create_app(
-        Parts(runs, fleet, store, tokens, enrolment, authority.certificate_pem, 8471, "localhost", schedules)
+        Parts(
+            runs=runs,
+            fleet=fleet,
+            store=store,
+            tokens=tokens,
+            enrolment=enrolment,
+            authority_pem=authority.certificate_pem,
+            agents_port=8471,
+            name="localhost",
+            schedules=schedules,
+            control=await open_control(lever, store, tokens, runs, clock),
+            notify=notify,
+            gamedays=gamedays,
+            feeds=Feeds(SqlFeeds(store), tokens),
+        )
     )
     token = (await tokens.create_operator("alice", Role.ADMIN)).token.reveal()
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
@@ -103,7 +134,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         plan = plan_of(order("t1", hold_s=0.5), baseline_s=0.2, settle_s=0.2, watch_s=5.0)
         made.append(Api(app, client, runs, fleet, tokens, plan))
         yield made[0]
+    await gamedays.close()
     await waker.close()
+    await lever.close()
     await runs.close()
     fleet.kill()
     agents[1].stop_all_probes()
@@ -127,7 +160,7 @@ def routes(app: FastAPI) -> list[tuple[str, str]]:
 
 
 async def test_every_documented_route_exists_and_no_other(api: Api) -> None:
-    run = "/v1/runs/{run_id}"
+    run, day = "/v1/runs/{run_id}", "/v1/gamedays/{gameday_id}"
     assert set(routes(api.app)) == {
         *OPEN_ROUTES,
         ("GET", "/v1/hosts"),
@@ -143,7 +176,18 @@ async def test_every_documented_route_exists_and_no_other(api: Api) -> None:
         ("GET", f"{run}/report.json"),
         ("GET", f"{run}/report.html"),
         ("GET", f"{run}/report.md"),
+        ("POST", "/v1/gamedays"),
+        ("GET", "/v1/gamedays"),
+        ("GET", day),
+        *(("POST", f"{day}/{what}") for what in ("check", "start", "go", "abort", "finish")),
+        *(("POST", f"{day}/{what}") for what in ("notes", "findings", "hypotheses/{number}")),
+        ("POST", f"{day}/findings/{{number}}/retests"),
+        *(("GET", f"{day}/report.{form}") for form in ("json", "html", "md")),
+        ("POST", "/v1/feeds"),
+        ("GET", "/v1/feeds"),
+        ("POST", "/v1/feeds/{feed_id}/revoke"),
         *SCHEDULE_ROUTES,
+        *NOTIFY_ROUTES,
     }
 
 

@@ -12,11 +12,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Str
 from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field
 
-from blackstart_controller.api import answers, calendar_feed, control, notices, schedules
+from blackstart_controller.api import answers, calendar_feed, control, gamedays, notices, schedules
 from blackstart_controller.api.events import server_sent
 from blackstart_controller.api.guard import BodyLimit, Guard, install_errors, may
 from blackstart_controller.control.service import Control
 from blackstart_controller.errors import NotFound, UsageError
+from blackstart_controller.gameday.service import GameDays
 from blackstart_controller.notify.service import Notify
 from blackstart_controller.report import html, json_report, markdown
 from blackstart_controller.runs.launch import Launch
@@ -24,6 +25,7 @@ from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.schedule.service import Schedules
 from blackstart_controller.security.enrolment import Enrolment
+from blackstart_controller.security.feeds import Feeds
 from blackstart_controller.security.roles import Operator, Permission
 from blackstart_controller.security.tokens import JOIN_TTL_S, Tokens
 from blackstart_controller.spec.document import Document
@@ -51,6 +53,8 @@ class Parts:
     schedules: Schedules
     notify: Notify
     control: Control
+    gamedays: GameDays
+    feeds: Feeds
 
 
 class Body(BaseModel):
@@ -90,6 +94,8 @@ def create_app(parts: Parts) -> FastAPI:
         *schedules.routes(parts.schedules),
         notices.routes(parts.notify),
         control.routes(parts.control),
+        *gamedays.routes(parts.gamedays),
+        *calendar_feed.routes(parts.feeds, parts.gamedays, parts.schedules),
     ):
         app.include_router(router)
     app.add_middleware(BodyLimit)

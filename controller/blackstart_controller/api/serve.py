@@ -50,10 +50,11 @@ from blackstart_controller.schedule.service import Schedules
 from blackstart_controller.schedule.waker import Waker, World
 from blackstart_controller.security.authority import Authority, ServerPair
 from blackstart_controller.security.enrolment import Enrolment
+from blackstart_controller.security.feeds import Feeds
 from blackstart_controller.security.operators import Operators
 from blackstart_controller.security.tokens import Tokens
 from blackstart_controller.store.control import SqlControl
-from blackstart_controller.store.gamedays import SqlGameDays
+from blackstart_controller.store.gamedays import SqlFeeds, SqlGameDays
 from blackstart_controller.store.model import HostRow
 from blackstart_controller.store.notify import SqlOutbox
 from blackstart_controller.store.schedules import SqlSchedules
@@ -160,6 +161,8 @@ async def controller(
             schedules,
             notices,
             await _open_control(store, tokens, lever, runs, clock),
+            await _start_gamedays(stack, store, Sources(runs, hub, outside, lever), clock, notices),
+            Feeds(SqlFeeds(store), tokens),
         )
         await _start_api(stack, create_app(parts), pair, sock)
         url = f"https://{_bracketed(WILDCARDS.get(listen[0], listen[0]))}:{api_port}"

@@ -29,6 +29,11 @@ def report(ctx: click.Context, run_id: str, form: str, target: Path | None) -> N
     """Print the report of a run, or write it to a file."""
     with connect(ctx) as client:
         text = client.text("v1", "runs", run_id, f"report.{form}")
+    put(text, target)
+
+
+def put(text: str, target: Path | None) -> None:
+    """The report is on standard output, or in the file `target`."""
     if target is None:
         write(text.rstrip("\n"))
         return

@@ -42,6 +42,9 @@ ENTRIES = {
         "schedule:schedule", "When experiments run by themselves: add, list, show, next, arm, pause, remove."
     ),
     "calendar": Entry("calendar:calendar", "Blackout calendars for schedules: import, list, show, remove."),
+    "gameday": Entry(
+        "gameday:gameday", "Game days: plan, check, start, go, note, finding, finish, report, calendar-url."
+    ),
     "halt": Entry("halt:halt", "Halt one run or all; every fault is reverted."),
     "report": Entry("report:report", "Write the report of a run as HTML, JSON or Markdown."),
     "gate": Entry("gate:gate", "A stage of a pipeline: run, compare, one exit code, JUnit."),

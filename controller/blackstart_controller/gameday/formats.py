@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from blackstart_controller.gameday.view import CheckView, DayView, FindingView, RunView
+from blackstart_controller.gameday.words import check_mark, offset_text
 from blackstart_controller.report.format import format_interval, format_met, format_seconds
 from blackstart_controller.report.markdown import code, safe
 
@@ -35,18 +36,6 @@ def markdown_text(view: DayView) -> str:
 def window_text(view: DayView) -> str:
     window = view.window
     return f"{window['start'].replace('T', ' ')} to {window['end'].replace('T', ' ')} {window['zone']}"
-
-
-def check_mark(ok: bool | None) -> str:
-    return {True: "✓", False: "✕", None: "○"}[ok]
-
-
-def offset_text(after_s: float | None) -> str:
-    """`T+00:12:05`, `T−00:01:00` before the start, "" when there was none."""
-    if after_s is None:
-        return ""
-    sign, seconds = ("−" if after_s < 0 else "+"), round(abs(after_s))
-    return f"T{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _head(view: DayView) -> list[str]:

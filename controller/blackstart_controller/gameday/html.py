@@ -7,8 +7,9 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from blackstart_controller.gameday.formats import check_mark, offset_text, window_text
+from blackstart_controller.gameday.formats import window_text
 from blackstart_controller.gameday.view import DayView
+from blackstart_controller.gameday.words import check_mark, offset_text
 from blackstart_controller.report.format import OUTCOME_MARKS, format_interval, format_seconds
 from blackstart_controller.report.html import VERDICTS, policy, style
 

@@ -26,6 +26,7 @@ from blackstart_controller.gameday.plan import new_row, warnings
 from blackstart_controller.gameday.ports import GameDayStore
 from blackstart_controller.gameday.states import GameDayState, check_state
 from blackstart_controller.gameday.timers import Timers
+from blackstart_controller.gameday.view import DayView, RunView, build, run_ids, run_view
 from blackstart_controller.notify.ports import Nobody, Notifier
 from blackstart_controller.runs.clock import Clock, iso
 from blackstart_controller.store.ports import Store
@@ -185,14 +186,28 @@ class GameDays:
         decided = partial(decide.judge, by=by, number=number, result=result, text=text)
         return await self.change(gameday_id, decided)
 
+    # ---- what is shown ----
+
+    async def view(self, kept: Kept, *, secrets_too: bool) -> DayView:
+        """The day with its runs' results. `secrets_too`: whoever looks may see a zero-notice moment."""
+        runs = {run: await self._run_view(run) for run in dict.fromkeys(run_ids(kept))}
+        return build(kept, runs, secrets_too=secrets_too)
+
+    async def _run_view(self, run_id: str) -> RunView:
+        run = await self._sources.runs.get(run_id)
+        try:
+            return run_view(await self._sources.runs.report(run_id))
+        except NotFound:  # it has not ended
+            return RunView(run_id, run.experiment, run.verdict or run.state, run.reverted or "")
+
     # ---- its own life ----
 
-    async def recover(self) -> None:
-        """Runs of an earlier life are followed again; what is due is found out by the timers."""
+    async def recover(self, settle_s: float = 0.0) -> None:
+        """Runs of an earlier life are followed again; what is due happens from `settle_s` on."""
         for row in await self._store.all():
             if row.state == GameDayState.RUNNING:
                 await self._conductor.recover(await self.get(row.id))
-        self.timers.begin()
+        self.timers.begin(settle_s)
 
     async def close(self) -> None:
         await self.timers.close()

@@ -38,8 +38,9 @@ class Timers:
         self._settled: set[str] = set()  # over, and told: nothing becomes due any more
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="gamedays")
+    def begin(self, settle_s: float = 0.0) -> None:
+        """Act from `settle_s` on: after a restart agents need a moment to come back."""
+        self._task = asyncio.create_task(self._run(settle_s), name="gamedays")
         self._task.add_done_callback(_tell)
 
     def look(self) -> None:
@@ -71,7 +72,8 @@ class Timers:
             return LOOK_EVERY_S
         return max(0.0, (moment - self._clock.wall()).total_seconds())
 
-    async def _run(self) -> None:
+    async def _run(self, settle_s: float) -> None:
+        await asyncio.sleep(settle_s)
         while True:
             self._changed.clear()
             try:
