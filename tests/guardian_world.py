@@ -282,6 +282,7 @@ class World:
         assert self.engine.idle
 
 
+FULL = ["ARMED", "INJECTED", "PROVED", "REVERTING", "REVERTED"]  # the events of a whole life
 BROKEN = HostError("it did not work")
 REFUSED = Refused(["no such process", "no such unit"])
 Check = Callable[[World], None]
