@@ -100,8 +100,9 @@ def _asset() -> AppriseAsset:
 
 def scrubbed(text: str, url: str) -> str:
     """The text without any piece of the URL that may be a secret."""
-    found = SECRET_PIECES.split(url.partition("://")[2])
-    pieces = {*found, *map(unquote, found)}
+    rest = url.partition("://")[2]
+    found = SECRET_PIECES.split(rest)
+    pieces = {*found, *map(unquote, found), *SECRET_PIECES.split(unquote(rest))}
     for piece in sorted(pieces, key=len, reverse=True):
         if len(piece) >= SHORTEST_SECRET:
             text = text.replace(piece, "…")
