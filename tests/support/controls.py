@@ -1,4 +1,4 @@
-"""Control over a real database and a real lever file, for tests that build a controller's parts themselves."""
+"""Control over a real database and a real lever file, for tests that wire a controller themselves."""
 
 from __future__ import annotations
 

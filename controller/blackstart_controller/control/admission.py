@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from blackstart_controller.control.changes import difference
 from blackstart_controller.control.lever import Lever
+from blackstart_controller.control.model import LeverState
 from blackstart_controller.control.ports import ControlStore
 from blackstart_controller.control.rules import entered, hash_missing, hash_wrong, limits_broken
 from blackstart_controller.errors import PlanHashNeeded, Refused
@@ -48,7 +49,7 @@ class Admissions:
 
     def stopped(self) -> Halt | None:
         state = self._lever.engaged()
-        return None if state is None else Halt(state.by, state.sentence())
+        return None if state is None else Halt(state.by, _why(state))
 
     def seen(self, plan: Plan, plan_hash: str) -> None:
         self._seen.pop(plan_hash, None)
@@ -58,12 +59,16 @@ class Admissions:
 
     def _check_lever(self) -> None:
         if (state := self._lever.engaged()) is not None:
-            raise Refused(
-                f"{state.sentence()}; nothing starts until an approver releases it: "
-                "blackstart lever release --reason TEXT"
-            )
+            raise Refused(_why(state))
 
     def _changed(self, asked: str, plan: Plan) -> str:
         old = next((one for made, one in self._seen.items() if asked and made.startswith(asked)), None)
         text = "" if old is None else difference(old, plan)
         return f" ({text})" if text else ""
+
+
+def _why(state: LeverState) -> str:
+    return (
+        f"{state.sentence()}; nothing starts until an approver releases it: "
+        "blackstart lever release --reason TEXT"
+    )

@@ -43,7 +43,9 @@ class Approvals:
         self._waiting: dict[str, Waiting] = {}
 
     def waits(self, run_id: str) -> bool:
-        return run_id in self._waiting
+        """False from the moment of the decision on."""
+        waiting = self._waiting.get(run_id)
+        return waiting is not None and waiting.open
 
     def expect(self, ctx: RunContext, launch: Launch, needs: Needs) -> Waiting:
         waiting = self._waiting[ctx.id] = Waiting(ctx, launch, needs.environments)

@@ -90,6 +90,8 @@ class Runs:
             store, key = self._world.store, launch.idempotency_key
             if key is not None and (known := await store.run_by_key(key)) is not None:
                 return _same(known, launch)
+            if (stopped := self._admission.stopped()) is not None:
+                raise Refused(stopped.reason)  # whatever else may speak against it
             plan = await self._planned(launch.document)
             self._check_free(plan)  # before the rules: they would only see faults "of an earlier run"
             if plan.errors:
