@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from blackstart_controller.schedule.cron import checked
 from blackstart_controller.schedule.due import dues
 from blackstart_controller.schedule.model import Cron, DueState, Spec
+from croniter import CroniterBadDateError, croniter
 from support.cron_oracle import due_times
 from support.scheduled import Stage
 from support.virtual import run_virtual
@@ -81,6 +85,51 @@ def chance_expression(chance: random.Random) -> str:
     night = chance.choice([(0, 3), (0, 23)])
     parts = (field(0, 59, 0.2), field(*night, 0.2), field(1, 28, 0.7), field(1, 12, 0.7), field(0, 6, 0.6))
     return " ".join(parts)
+
+
+TWICE = "croniter runs a fixed time twice on the night that has it twice; here it runs once"
+MADE_UP = "croniter makes up for a wildcard job in the gap; here it is not run, and a skip says so"
+MISSED = "croniter misses one of two times half an hour apart; here both are run, as clocks show both"
+CRONITER_DIFFERS = {
+    ("Europe/Berlin", "30 2 * * *", "2027-10-31T02:30:00+01:00"): TWICE,
+    ("Europe/Berlin", "0,30 1-3 * * *", "2027-10-31T02:00:00+01:00"): TWICE,
+    ("Europe/Berlin", "0,30 1-3 * * *", "2027-10-31T02:30:00+01:00"): TWICE,
+    ("Europe/Berlin", "*/30 2 * * *", "2027-03-28T03:00:00+02:00"): MADE_UP,
+    ("America/New_York", "0,30 1-3 * * *", "2027-11-07T01:00:00-05:00"): TWICE,
+    ("America/New_York", "0,30 1-3 * * *", "2027-11-07T01:30:00-05:00"): TWICE,
+    ("America/New_York", "45 1 1-7 * */2", "2027-11-07T01:45:00-05:00"): TWICE,
+    ("America/New_York", "*/30 2 * * *", "2027-03-14T03:00:00-04:00"): MADE_UP,
+    ("Australia/Lord_Howe", "0,30 1-3 * * *", "2027-04-04T01:30:00+10:30"): TWICE,
+    ("Australia/Lord_Howe", "45 1 1-7 * */2", "2027-04-04T01:45:00+10:30"): TWICE,
+    ("Australia/Lord_Howe", "*/20 * * * *", "2027-04-04T01:40:00+10:30"): MISSED,
+    ("America/St_Johns", "0,30 1-3 * * *", "2027-11-07T01:00:00-03:30"): TWICE,
+    ("America/St_Johns", "0,30 1-3 * * *", "2027-11-07T01:30:00-03:30"): TWICE,
+    ("America/St_Johns", "45 1 1-7 * */2", "2027-11-07T01:45:00-03:30"): TWICE,
+    ("America/St_Johns", "*/30 2 * * *", "2027-03-14T03:00:00-02:30"): MADE_UP,
+}
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("zone", ZONES)
+def test_croniter_by_itself_differs_only_where_it_is_documented(zone: str) -> None:
+    there = ZoneInfo(zone)
+    for expression in (*CRONS, "15 * * * *", "*/20 * * * *"):
+        differing = set(ours(expression, zone)) ^ set(by_croniter(expression, there))
+        told = {moment for where, what, moment in CRONITER_DIFFERS if (where, what) == (zone, expression)}
+        assert {at.astimezone(there).isoformat() for at in differing} == told, expression
+
+
+def by_croniter(expression: str, zone: ZoneInfo) -> Iterator[datetime]:
+    start = START.replace(tzinfo=UTC)
+    times = croniter(
+        expression,
+        (start - timedelta(seconds=1)).astimezone(zone),
+        ret_type=datetime,
+        implement_cron_bug=True,  # as Debian's cron: a day field that begins with * restricts
+    )
+    with contextlib.suppress(CroniterBadDateError):  # no 29 February comes soon enough
+        while (at := times.get_next(datetime).astimezone(UTC)) < start + YEAR:
+            yield at
 
 
 @pytest.mark.parametrize("zone", ZONES)

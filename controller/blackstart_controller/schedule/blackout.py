@@ -149,7 +149,8 @@ def _rule(
     for rule in rules:
         if str(rule.get("FREQ", [""])[0]).upper() in TOO_OFTEN:
             raise ValueError(f"{_name(event)!r} repeats within a day; DAILY is the most often")
-        rule = dict(rule) | {"UNTIL": [_plain(last, zone) for last in rule.get("UNTIL", ())]}
+        if "UNTIL" in rule:  # in UTC, or in the event's zone: here it has none
+            rule = dict(rule) | {"UNTIL": [_plain(last, zone) for last in rule["UNTIL"]]}
         one = rrulestr(_rule_text(rule), dtstart=start)
         assert isinstance(one, rrule)  # a set only comes from more than a rule
         found.rrule(one)
