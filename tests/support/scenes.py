@@ -28,6 +28,7 @@ from blackstart_controller.store.model import RunEvent, RunRow
 
 from support.fake_agent import FakeAgent
 from support.fake_fleet import FakeFleet, Network
+from support.fake_outside import FakeOutside
 from support.virtual import VirtualClock
 
 OBSERVER = "o1"
@@ -79,6 +80,7 @@ class Scene:
         self.plan = plan_of(*(order(agent.name) for agent in self.targets))
         self.observer.up = self.service_up
         self.settings = Settings()
+        self.outside = FakeOutside()
         self.boot_id = "controller-boot-1"
         self.runs = self._new_runs()
 
@@ -97,7 +99,9 @@ class Scene:
             return self.plan
 
         clock = VirtualClock(self.boot_id, self.fleet.shift_s)
-        return Runs(self.fleet, self.store, clock, settings=self.settings, planner=planner)
+        return Runs(
+            self.fleet, self.store, clock, settings=self.settings, planner=planner, outside=self.outside
+        )
 
     async def boot(self) -> None:
         """The controller is alive and every agent is connected."""

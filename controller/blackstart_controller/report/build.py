@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from blackstart_controller.measure.faults import waves
 from blackstart_controller.measure.model import Answer, FaultSpan, Outage, ProbeSeries, Recovery
 from blackstart_controller.measure.verdict import Verdict
 from blackstart_controller.plan.model import HostOrder, Plan, Service
+from blackstart_controller.report.stops import stop_views
 from blackstart_controller.report.view import (
     Band,
     EventView,
@@ -17,6 +18,7 @@ from blackstart_controller.report.view import (
     ObserverView,
     ReportView,
     ServiceView,
+    Tripped,
 )
 
 NS_PER_S = 1_000_000_000
@@ -40,6 +42,8 @@ class Finished:
     watched_until_ns: int
     sites: Mapping[str, str]  # host -> site
     manual: Mapping[str, tuple[str, ...]]  # order id -> the commands that undo it by hand
+    halted_by: str = ""
+    tripped: Mapping[tuple[str, str], Tripped] = field(default_factory=dict)  # (kind, name) of a condition
 
 
 def build(run: Finished) -> ReportView:
@@ -67,6 +71,8 @@ def build(run: Finished) -> ReportView:
         services=tuple(_service(run, service) for service in plan.services),
         events=run.events,
         limits=limits(run),
+        halted_by=run.halted_by,
+        stops=stop_views(plan.stops, run.tripped),
     )
 
 

@@ -19,6 +19,7 @@ from blackstart_controller.report.format import (
 )
 from blackstart_controller.report.json_report import interval
 from blackstart_controller.report.method import METHOD
+from blackstart_controller.report.stops import result
 from blackstart_controller.report.svg import timeline
 from blackstart_controller.report.view import ReportView
 
@@ -49,6 +50,7 @@ def text(view: ReportView) -> str:
             verdict_word=word,
             marks=OUTCOME_MARKS,
             method=METHOD,
+            stop_result=result,
             log_lines=LOG_LINES,
         )
     )

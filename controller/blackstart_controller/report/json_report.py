@@ -6,7 +6,15 @@ import json
 from typing import Any
 
 from blackstart_controller.measure.model import Interval, Recovery
-from blackstart_controller.report.view import Band, EventView, HostSpan, ObserverView, ReportView, ServiceView
+from blackstart_controller.report.view import (
+    Band,
+    EventView,
+    HostSpan,
+    ObserverView,
+    ReportView,
+    ServiceView,
+    StopView,
+)
 
 SCHEMA = 1
 
@@ -39,6 +47,8 @@ def document(view: ReportView) -> dict[str, Any]:
         "mode": view.mode,
         "watch": {"from_s": view.from_s, "until_s": _rounded(view.until_s)},
         "limits": list(view.limits),
+        "halted_by": view.halted_by or None,
+        "stops": [_stop(stop) for stop in view.stops],
         "undo": [{"host": s.host, "order": s.order_id, "commands": list(s.manual)} for s in view.unreverted],
     }
 
@@ -116,6 +126,19 @@ def _host(span: HostSpan) -> dict[str, Any]:
         "last_s": _rounded(span.last_s),
         "end_s": _rounded(span.end_s),
         "error_ms": _rounded(span.error_ms),
+    }
+
+
+def _stop(stop: StopView) -> dict[str, Any]:
+    """`tripped_s`: seconds after T0; null when it has not tripped, or when there was no T0 yet."""
+    tripped = stop.tripped
+    return {
+        "name": stop.name,
+        "kind": stop.kind,
+        "condition": stop.condition,
+        "tripped": tripped is not None,
+        "tripped_s": None if tripped is None else _rounded(tripped.s),
+        "reason": "" if tripped is None else tripped.reason,
     }
 
 

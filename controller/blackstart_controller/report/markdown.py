@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from blackstart_controller.report.format import format_interval, format_met, format_seconds, format_share
 from blackstart_controller.report.json_report import interval
 from blackstart_controller.report.method import METHOD
+from blackstart_controller.report.stops import result
 from blackstart_controller.report.view import ReportView, ServiceView
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()#+!|~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
@@ -17,7 +18,16 @@ def text(view: ReportView) -> str:
     lines = [f"# {safe(view.experiment)}: {view.verdict.word}", "", safe(view.verdict.sentence), ""]
     if view.hypothesis:
         lines += [f"> {safe(view.hypothesis)}", ""]
-    lines += [*_undo(view), *_services(view.services), "", *_facts(view), "", *_faults(view), ""]
+    lines += [
+        *_undo(view),
+        *_services(view.services),
+        "",
+        *_facts(view),
+        "",
+        *_faults(view),
+        "",
+        *_stops(view),
+    ]
     lines += ["## How it was measured", "", METHOD, "", "## Limits", ""]
     lines += [f"- {safe(limit)}" for limit in view.limits]
     return "\n".join(lines) + "\n"
@@ -50,6 +60,8 @@ def _facts(view: ReportView) -> list[str]:
     if view.t0_iso is not None and view.skew_ms is not None:
         skew = f"{view.skew_ms:.2f} ms ± {view.skew_error_ms or 0:.2f} ms"
         facts.append(f"- T0 {safe(view.t0_iso)}, skew {skew}")
+    if view.halted_by:
+        facts.append(f"- halted by {safe(view.halted_by)}")
     facts.append(f"- revert {'confirmed' if view.reverted else '**not confirmed**'}")
     return facts
 
@@ -63,6 +75,17 @@ def _faults(view: ReportView) -> list[str]:
         ended = "–" if span.end_s is None else f"T0 + {span.end_s:.3f} s"
         lines.append(f"| {safe(span.host)} | {safe(span.site)} | {safe(span.kind)} | {began} | {ended} |")
     return lines
+
+
+def _stops(view: ReportView) -> list[str]:
+    if not view.stops:
+        return []
+    injected = view.t0_iso is not None
+    lines = ["| stop condition | trips when | result |", "|---|---|---|"]
+    for stop in view.stops:
+        name = f"{safe(stop.name)} ({stop.kind})"
+        lines.append(f"| {name} | {safe(stop.condition)} | {safe(result(stop, injected=injected))} |")
+    return [*lines, ""]
 
 
 def _undo(view: ReportView) -> list[str]:

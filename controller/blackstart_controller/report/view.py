@@ -73,6 +73,22 @@ class EventView:
 
 
 @dataclass(frozen=True, slots=True)
+class Tripped:
+    """A stop condition ended the run. `s` is None when there was no T0 yet."""
+
+    s: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopView:
+    name: str
+    kind: str
+    condition: str  # when it trips, in words
+    tripped: Tripped | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
     run_id: str
     experiment: str
@@ -94,6 +110,8 @@ class ReportView:
     services: tuple[ServiceView, ...]
     events: tuple[EventView, ...]
     limits: tuple[str, ...]  # what was not tested, and how finely it was measured
+    halted_by: str = ""  # a person's name, `stop condition NAME`, or `blackstart`
+    stops: tuple[StopView, ...] = ()
 
     @property
     def unreverted(self) -> tuple[HostSpan, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from blackstart_controller.measure.verdict import Ending, Verdict
 from blackstart_controller.outside.ports import Outside
-from blackstart_controller.plan.model import Checkpoint, Plan
+from blackstart_controller.plan.model import Checkpoint, Plan, StopCondition
 from blackstart_controller.runs.clock import Clock
 from blackstart_controller.runs.clocks import Timelines
 from blackstart_controller.runs.facts import HostMoment, OrderFacts, open_orders
@@ -80,7 +80,7 @@ class RunContext:
     halt: asyncio.Future[Halt] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     shown_up: dict[str, bool] = field(default_factory=dict)
     arm_at_s: Mapping[str, float] = field(default_factory=dict)  # orders that are armed late: after T0
-    sources: dict[str, Source] = field(default_factory=dict)  # of stop conditions, by name
+    sources: dict[StopCondition, Source] = field(default_factory=dict)  # what they have said
     met: set[Checkpoint] = field(default_factory=set)
 
     @property

@@ -72,7 +72,7 @@ async def _record(ctx: RunContext, result: Result) -> Record:
     verdict = confirmed
     if ctx.unreverted():
         verdict = decide(result.ending, recoveries, reverted=False, why=result.why)
-    return Record(verdict, confirmed, recoveries, spans, series, until_ns)
+    return Record(verdict, confirmed, recoveries, spans, series, until_ns, result.halted_by)
 
 
 def _measured(

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from blackstart_controller.measure.model import FaultSpan, ProbeSeries, Recovery
 from blackstart_controller.measure.verdict import Verdict
 from blackstart_controller.report.build import Finished
-from blackstart_controller.report.view import EventView, ReportView
+from blackstart_controller.report.view import EventView, ReportView, Tripped
 from blackstart_controller.runs.clock import iso_at
 from blackstart_controller.runs.context import RunContext
 from blackstart_controller.runs.decide import NS
@@ -31,6 +31,7 @@ class Record:
     spans: tuple[FaultSpan, ...]
     series: tuple[ProbeSeries, ...]
     until_ns: int
+    halted_by: str = ""
 
 
 def finished_of(ctx: RunContext, record: Record, events: Sequence[RunEvent]) -> Finished:
@@ -51,6 +52,8 @@ def finished_of(ctx: RunContext, record: Record, events: Sequence[RunEvent]) -> 
         watched_until_ns=record.until_ns,
         sites={view.name: view.site for view in ctx.fleet.snapshot().hosts},
         manual=manual_of(events),
+        halted_by=record.halted_by,
+        tripped=tripped_of(events, ctx.t0_ns, ctx.boot_id),
     )
 
 
@@ -90,6 +93,17 @@ def ends_of(ctx: RunContext) -> dict[str, float]:
 def manual_of(events: Sequence[RunEvent]) -> dict[str, tuple[str, ...]]:
     """The commands that undo each order by hand, as its own agent gave them when it was armed."""
     return {event.order_id: tuple(event.data.get("undo", ())) for event in events if event.type == "resolved"}
+
+
+def tripped_of(events: Sequence[RunEvent], t0_ns: int | None, boot_id: str) -> dict[tuple[str, str], Tripped]:
+    """The stop condition that ended the run, if one did, by kind and name."""
+    found = {}
+    for event in events:
+        if event.type == "stopped":
+            timed = t0_ns is not None and event.boot_id == boot_id
+            seconds = round((event.at_ns - (t0_ns or 0)) / NS, 3) if timed else None
+            found[event.data["kind"], event.data["stop"]] = Tripped(seconds, event.data["reason"])
+    return found
 
 
 def _t0_iso(ctx: RunContext, events: Sequence[RunEvent]) -> str | None:

@@ -40,7 +40,7 @@ async def _ask_for_ever(ctx: RunContext, stop: MetricStop | WebhookStop) -> None
     due_ns = ctx.clock.monotonic_ns()
     while True:
         answer = await ask(ctx.outside, stop, due_ns, min(stop.every_s, ctx.settings.stop_answer_s))
-        ctx.sources[stop.name] = ctx.sources.get(stop.name, Source()).heard(answer)
+        ctx.sources[stop] = ctx.sources.get(stop, Source()).heard(answer)
         ctx.log.pulse.beat()
         now_ns = ctx.clock.monotonic_ns()
         due_ns += every_ns * max(1, math.ceil((now_ns - due_ns) / every_ns))

@@ -66,7 +66,7 @@ class Facts:
     """`t0_ns`: for the words only; None before T0 is known. `misses`: so many in a row are too many."""
 
     sights: Sequence[Sight]
-    sources: Mapping[str, Source]  # by the condition's name
+    sources: Mapping[StopCondition, Source]
     now_ns: int
     misses: int
     t0_ns: int | None = None
@@ -142,7 +142,7 @@ def _viewed(stop: ServiceStop | ProbeStop, sight: Sight, what: str, facts: Facts
 
 
 def _asked(stop: MetricStop | WebhookStop, for_s: float, facts: Facts) -> Standing:
-    source = facts.sources.get(stop.name, Source())
+    source = facts.sources.get(stop, Source())
     if source.last is None:
         return Standing(stop, "it has not answered yet", quiet=False)
     words = source.last.words
