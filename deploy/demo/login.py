@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import socket
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from page import address, serve
 
 
 def ask(redis: tuple[str, int], *words: str) -> str:
@@ -18,33 +19,14 @@ def ask(redis: tuple[str, int], *words: str) -> str:
         return connection.makefile("rb").readline().decode().strip()
 
 
-def handler(redis: tuple[str, int]) -> type[BaseHTTPRequestHandler]:
-    class Login(BaseHTTPRequestHandler):
-        timeout = 5
-
-        def do_GET(self) -> None:
-            try:
-                number = ask(redis, "INCR", "sessions") if self.path == "/session" else ask(redis, "PING")
-            except OSError as error:
-                self._answer(503, f"sessions are down: {error}\n")
-                return
-            self._answer(200, f"session {number.lstrip(':')}\n" if self.path == "/session" else "ok\n")
-
-        def _answer(self, status: int, text: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Ten probes a second are no news."""
-
-    return Login
-
-
-def address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host, int(port)
+def answer(redis: tuple[str, int], path: str) -> tuple[int, str]:
+    try:
+        if path == "/session":
+            return 200, f"session {ask(redis, 'INCR', 'sessions').lstrip(':')}\n"
+        ask(redis, "PING")
+    except OSError as error:
+        return 503, f"sessions are down: {error}\n"
+    return 200, "ok\n"
 
 
 if __name__ == "__main__":
@@ -52,4 +34,4 @@ if __name__ == "__main__":
     parser.add_argument("--listen", type=address, required=True)
     parser.add_argument("--redis", type=address, required=True)
     options = parser.parse_args()
-    ThreadingHTTPServer(options.listen, handler(options.redis)).serve_forever()
+    serve(options.listen, lambda path: answer(options.redis, path))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import http.client
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from page import address, serve
 
 
 def session(login: str) -> str:
@@ -23,31 +24,11 @@ def session(login: str) -> str:
         connection.close()
 
 
-def handler(login: str) -> type[BaseHTTPRequestHandler]:
-    class Mail(BaseHTTPRequestHandler):
-        timeout = 5
-
-        def do_GET(self) -> None:
-            try:
-                self._answer(200, f"3 letters for {session(login)}\n")
-            except (OSError, http.client.HTTPException) as error:
-                self._answer(503, f"who are you? login at {login}: {error}\n")
-
-        def _answer(self, status: int, text: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Ten probes a second are no news."""
-
-    return Mail
-
-
-def address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host, int(port)
+def answer(login: str) -> tuple[int, str]:
+    try:
+        return 200, f"3 letters for {session(login)}\n"
+    except (OSError, http.client.HTTPException) as error:
+        return 503, f"who are you? login at {login}: {error}\n"
 
 
 if __name__ == "__main__":
@@ -55,4 +36,4 @@ if __name__ == "__main__":
     parser.add_argument("--listen", type=address, required=True)
     parser.add_argument("--login", required=True)
     options = parser.parse_args()
-    ThreadingHTTPServer(options.listen, handler(options.login)).serve_forever()
+    serve(options.listen, lambda _path: answer(options.login))
