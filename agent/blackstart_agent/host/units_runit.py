@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from blackstart_agent.errors import HostError, Unsupported
-from blackstart_agent.host import process
-from blackstart_agent.host.ports import SIGKILL, SIGTERM, Process, Unit
+from blackstart_agent.host import members, process
+from blackstart_agent.host.ports import SIGTERM, Process, Unit
 
 VARIABLE = "BLACKSTART_UNIT"
 _STATUS_BYTES = 20
@@ -26,7 +26,6 @@ _POLL_S = 0.01
 _READ_POLL_S = 0.0002  # runsv answers in less than a millisecond
 _READ_TIMEOUT_S = 0.1
 _RELEASE_TIMEOUT_S = 2.0  # a runsv whose service just died sleeps for a second
-_MAX_SWEEPS = 50
 
 
 class RunitUnits:
@@ -64,13 +63,9 @@ class RunitUnits:
                     self._processes.signal(member, SIGTERM)
 
     def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            members = self._members(units)
-            left = sorted({member.unit for member in members})
-            if not left or time.monotonic() >= deadline:
-                return left
-            self._processes.settle(members, timeout_s=min(_POLL_S, deadline - time.monotonic()))
+        return members.settle(
+            lambda: self._members(units), self._processes, timeout_s=timeout_s, poll_s=_POLL_S
+        )
 
     def release(self, units: Sequence[str]) -> None:
         for name in units:
@@ -123,13 +118,7 @@ class RunitUnits:
             os.close(pipe)
 
     def _kill(self, units: Sequence[str]) -> None:
-        """SIGKILL for every process of the units, children that are forked meanwhile too."""
-        for _ in range(_MAX_SWEEPS):
-            members = self._members(units)
-            if not members:
-                return
-            for member in members:
-                self._processes.signal(member, SIGKILL)
+        members.kill(lambda: self._members(units), self._processes)
 
     def _members(self, units: Sequence[str]) -> tuple[Process, ...]:
         """One pass over /proc for all the units together."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from blackstart_agent.errors import HostError, Unsupported
-from blackstart_agent.host import process, programs
-from blackstart_agent.host.ports import SIGKILL, Process, Unit
+from blackstart_agent.host import members, process, programs
+from blackstart_agent.host.ports import Process, Unit
 
 MASKS = Path("/run/systemd/system.control")
 _MASKED = "/dev/null"
@@ -26,7 +25,6 @@ _PATTERN = frozenset("*?[]")
 _CGROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd"))
 _TIMEOUT_S = 20.0
 _POLL_S = 0.1
-_MAX_SWEEPS = 50
 _UP = frozenset({"active", "activating", "reloading"})
 
 
@@ -71,13 +69,9 @@ class SystemdUnits:
             self._kill(units)
 
     def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            members = self._members(units)
-            left = sorted({member.unit for member in members})
-            if not left or time.monotonic() >= deadline:
-                return left
-            self._processes.settle(members, timeout_s=min(_POLL_S, deadline - time.monotonic()))
+        return members.settle(
+            lambda: self._members(units), self._processes, timeout_s=timeout_s, poll_s=_POLL_S
+        )
 
     def release(self, units: Sequence[str]) -> None:
         if not units:
@@ -98,12 +92,7 @@ class SystemdUnits:
         return (f"rm -f {links}", f"systemctl daemon-reload && systemctl start {names}")
 
     def _kill(self, units: Sequence[str]) -> None:
-        for _ in range(_MAX_SWEEPS):
-            members = self._members(units)
-            if not members:
-                return
-            for member in members:
-                self._processes.signal(member, SIGKILL)
+        members.kill(lambda: self._members(units), self._processes)
 
     def _members(self, units: Sequence[str]) -> tuple[Process, ...]:
         rows = _show(*units) if units else []  # which reads names as patterns: only exact ones count
