@@ -6,7 +6,7 @@ import random
 
 import pytest
 from blackstart_controller.errors import InvalidDocument
-from blackstart_lab.document import load_lab
+from blackstart_lab.load import load_lab
 from blackstart_lab.templates import Facts, HostFacts, LabFacts, SiteFacts, render
 from controller.documents import LAB, Mistake, changed, read_mistakes
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from blackstart_lab.blackstart import with_blackstart
-from blackstart_lab.document import load_lab
 from blackstart_lab.errors import LabError
 from blackstart_lab.layout import Layout, PlacedUnit, lay_out
+from blackstart_lab.load import load_lab
 from blackstart_lab.network import host_batch, hosts_file, router_batch, site_batch
 from blackstart_lab.units import Account, finish_script, run_script
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from blackstart_lab import enter
 from blackstart_lab.bringup import bring_up
-from blackstart_lab.document import load_lab_file
 from blackstart_lab.errors import LabError, NoSuchLab
 from blackstart_lab.layout import AGENT_UNIT, lay_out
+from blackstart_lab.load import load_lab_file
 from blackstart_lab.process import Process
 from blackstart_lab.requirements import check_machine
 from blackstart_lab.state import HostState, LabState, StateDirectory, all_directories

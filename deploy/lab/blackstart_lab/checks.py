@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
 from blackstart_controller.spec.cycles import find_cycle
 from blackstart_controller.spec.errors import Problem, one_of
 
-if TYPE_CHECKING:
-    from blackstart_lab.document import Lab, LabHost
+from blackstart_lab.document import Lab, LabHost
 
 
 def check_lab(lab: Lab) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The lab file: sites, hosts and their units, as frozen models. `load_lab` is the only door in.
+"""The lab file: sites, hosts and their units, as frozen models. `load.load_lab` is the only door in.
 
 Every mistake is told with its file, line and column, undefined template names included.
 """
@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
-from blackstart_controller.spec.errors import invalid_document, validate
-from blackstart_controller.spec.load import read_text
 from blackstart_controller.spec.schema import document_schema
 from blackstart_controller.spec.selector import (
     LABEL_KEY_WORDS,
@@ -32,7 +29,6 @@ from blackstart_controller.spec.types import (
     describe,
     invalid,
 )
-from blackstart_controller.spec.yaml_source import read_yaml
 from pydantic import (
     AfterValidator,
     Field,
@@ -173,24 +169,6 @@ class Lab(Strict):
         return {name: host for name, host in self.hosts.items() if host.site == site}
 
 
-def load_lab(text: str, file: str) -> Lab:
-    """Return the lab that `text` describes, or raise InvalidDocument with every mistake and its place."""
-    from blackstart_lab.checks import check_lab
-    from blackstart_lab.templates import check_templates
-
-    document = read_yaml(text, file)
-    lab = validate(Lab, document, check_lab)
-    problems = check_templates(lab, document)
-    if problems:
-        raise invalid_document(document, problems)
-    return lab
-
-
 def lab_schema() -> dict[str, Any]:
     """Return the JSON Schema of lab files, as committed in `docs/lab.schema.json`."""
     return document_schema(Lab, "lab")
-
-
-def load_lab_file(path: Path) -> Lab:
-    """Return the lab in the file at `path`; `source` files are looked for beside it when they are placed."""
-    return load_lab(read_text(path), str(path))

@@ -18,8 +18,8 @@ from blackstart_controller.errors import BlackstartError
 
 from blackstart_lab import api
 from blackstart_lab.blackstart import STATE
-from blackstart_lab.document import load_lab_file
 from blackstart_lab.errors import CannotRun, LabError
+from blackstart_lab.load import load_lab_file
 from blackstart_lab.process import Process
 from blackstart_lab.state import LabState, StateDirectory
 

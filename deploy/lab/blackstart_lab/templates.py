@@ -8,16 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from blackstart_controller.spec.errors import Problem, one_of
+from blackstart_controller.spec.yaml_source import Path, Source
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-if TYPE_CHECKING:
-    from blackstart_controller.spec.yaml_source import Document, Path
-
-    from blackstart_lab.document import Lab, LabFile
+from blackstart_lab.document import Lab, LabFile
 
 _MARKED: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _HOST_NAME: Final = re.compile(r"\bhosts\.([a-z0-9][-a-z0-9]*)(?=\.)")
@@ -104,7 +102,7 @@ def _unknown(message: str, facts: Facts) -> str:
     return f"unknown name {name}; {one_of(_NAMES, name)}" if name else message
 
 
-def check_templates(lab: Lab, document: Document) -> list[Problem]:
+def check_templates(lab: Lab, document: Source) -> list[Problem]:
     """Return every template of the lab that could not be filled in. Addresses are made up for the check."""
     hosts = {
         name: HostFacts(name, host.site, V4, (V4, V6), V6, dict(host.labels))
