@@ -20,6 +20,7 @@ from blackstart_controller.store.ports import Store
 
 log = logging.getLogger(__name__)
 REMEMBERED = timedelta(days=1)  # what a dead controller has not told of is told so much later at most
+CLOSE_S = 5.0
 SERVICE_FIELDS = ("name", "outcome", "recovery", "objective", "met")
 
 
@@ -65,8 +66,13 @@ class Announcer:
         self._soon(lambda: self._missed(now))
 
     async def close(self) -> None:
-        """What is being announced has been."""
-        await asyncio.gather(*self._tasks)
+        """What is being announced has been, or CLOSE_S are over: then it is told at the next start."""
+        tasks = set(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _soon(self, work: Callable[[], Awaitable[None]]) -> None:
         """Beside the run: it waits for nobody who is only told of it."""
