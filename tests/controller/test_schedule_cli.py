@@ -81,7 +81,7 @@ def test_a_schedule_lives_from_add_to_remove(
     assert "daily is disarmed and runs nothing; `blackstart schedule arm daily` arms it" in said.err
     document.unlink()  # its content is kept
     assert call(context, "schedule", "arm", "daily") == 0
-    assert "daily is armed, armed by admin, who made it: no second person" in capsys.readouterr().err
+    assert "daily is armed, armed by admin, which is no second person's word" in capsys.readouterr().err
     assert call(context, "schedule", "next", "daily", "-n", "3") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and all("+0900" in line and "Z  SKIP  " in line for line in lines)

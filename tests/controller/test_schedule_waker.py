@@ -56,9 +56,13 @@ def test_each_due_time_starts_one_run_with_its_own_key_and_the_second_person() -
                 "schedule:hourly",
             )
             await schedules.disarm("hourly")
-            await schedules.arm("hourly", "maker")
-            await stage.until(START + 4.5 * HOUR)
-            assert stage.runs.launches[-1].approved_by is None
+            for hour, by, approver in ((4, "maker", True), (5, "another", False)):
+                await schedules.arm("hourly", by, approver=approver, plan_hash="0123abcd")
+                await stage.until(START + (hour + 0.5) * HOUR)
+                launch = stage.runs.launches[-1]
+                assert (launch.approved_by, launch.plan_hash) == (None, "0123abcd")
+            with pytest.raises(UsageError, match="8 to 64 hexadecimal digits"):
+                await schedules.arm("hourly", "maker", plan_hash="0123")
 
     play(scene)
 

@@ -135,7 +135,7 @@ class Stage:
     async def armed(self, schedules: Schedules, name: str, /, **words: Any) -> str:
         """The id of a schedule that is armed."""
         made, _ = await schedules.add(name, {"zone": "UTC", **words}, DOCUMENT, "maker")
-        await schedules.arm(name, "second")
+        await schedules.arm(name, "second", approver=True)
         return made.id
 
     async def until(self, moment: datetime) -> None:

@@ -49,6 +49,10 @@ class ScheduleBody(Body):
     words: WordsBody
 
 
+class ArmBody(Body):
+    plan_hash: str | None = None
+
+
 class ReasonBody(Body):
     reason: str = Field(default="", max_length=1000)
 
@@ -99,8 +103,10 @@ def _change_routes(schedules: Schedules) -> APIRouter:
     router = APIRouter(prefix="/v1/schedules/{name}")
 
     @router.post("/arm")
-    async def arm(name: str, by: Operator = OPERATOR) -> dict[str, Any]:
-        return await _answer(schedules, await schedules.arm(name, by.name))
+    async def arm(name: str, body: ArmBody, by: Operator = OPERATOR) -> dict[str, Any]:
+        approver = by.may(Permission.APPROVE)
+        armed = await schedules.arm(name, by.name, approver=approver, plan_hash=body.plan_hash)
+        return await _answer(schedules, armed)
 
     @router.post("/disarm", dependencies=[OPERATOR])
     async def disarm(name: str) -> dict[str, Any]:
@@ -162,6 +168,7 @@ async def _answer(schedules: Schedules, schedule: Schedule) -> dict[str, Any]:
         "created": iso(schedule.created),
         "armed_by": schedule.armed_by,
         "approved_by": schedule.approved_by,
+        "plan_hash": schedule.plan_hash,
         "stands_still": schedule.stands_still(),
         "next": _coming(coming[0], zone) if coming else None,
         "last": _outcome(last[0], zone) if last else None,

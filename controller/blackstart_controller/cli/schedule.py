@@ -103,8 +103,9 @@ def show(ctx: click.Context, name: str, form: str) -> None:
     if form == "json":
         write_json(found)
         return
-    keys = ("name", "state", "when", "zone", "file", "created_by", "armed_by", "stands_still")
-    lines = [f"{key.replace('_', ' '):<12}  {found[key]}" for key in keys if found[key]]
+    keys = ("name", "state", "when", "zone", "file", "created_by", "armed_by", "approved_by", "plan_hash")
+    shown = [(key, found[key]) for key in (*keys, "stands_still") if found[key]]
+    lines = [f"{key.replace('_', ' '):<12}  {value}" for key, value in shown]
     lines += [
         f"{key:<12}  {', '.join(value) if isinstance(value, list) else value}"
         for key, value in found["words"].items()
@@ -138,12 +139,18 @@ def following(ctx: click.Context, name: str, count: int, form: str) -> None:
 
 @schedule.command()
 @click.argument("name")
+@click.option(
+    "--plan", "plan_hash", metavar="HASH", help="Run only this plan, as `blackstart plan` showed it."
+)
 @click.pass_context
-def arm(ctx: click.Context, name: str) -> None:
-    """Let a schedule start runs. By another person than its maker, this is the second person's word."""
-    found = _change(ctx, name, "arm")
-    second = found["approved_by"]
-    who = f"{second}, a second person" if second else f"{found['armed_by']}, who made it: no second person"
+def arm(ctx: click.Context, name: str, plan_hash: str | None) -> None:
+    """Let a schedule start runs. By an approver who is not its maker, this is the second person's word.
+
+    A protected environment wants --plan: whenever the plan made then is another one, the due time is skipped.
+    """
+    found = _change(ctx, name, "arm", {"plan_hash": plan_hash} if plan_hash else None)
+    second = "as the second person" if found["approved_by"] else "which is no second person's word"
+    who = f"{found['armed_by']}, {second}"
     progress(f"{name} is {found['state']}, armed by {who}; next: {_next_text(found['next'])}")
 
 

@@ -121,13 +121,10 @@ class Schedule:
     dealt_until: datetime
     revision: int = 0
     armed_by: str | None = None
+    approved_by: str | None = None  # the second person: who armed it, if not its maker and allowed to approve
+    plan_hash: str | None = None  # who armed it has looked at this plan; another one is refused
     paused_by: str | None = None
     pause_reason: str = ""
-
-    @property
-    def approved_by(self) -> str | None:
-        """The second person: who armed it, if that is not who made it."""
-        return self.armed_by if self.armed_by != self.created_by else None
 
     @property
     def state(self) -> str:

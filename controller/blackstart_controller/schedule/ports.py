@@ -43,7 +43,7 @@ class ScheduleStore(Protocol):
         ...
 
     async def change(self, schedule: Schedule) -> bool:
-        """Store who armed it and who paused it; False when it is not at this revision any more."""
+        """Store who armed it, and how, and who paused it; False when it is not at this revision any more."""
         ...
 
     async def remove(self, schedule: Schedule) -> None:

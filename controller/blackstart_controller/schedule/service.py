@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from blackstart_controller.schedule.words import check_name, spec_of
 from blackstart_controller.spec.document import Document
 
 MAX_NEXT = 100
+HASH = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,23 @@ class Schedules:
         calendars = {calendar.name: calendar for calendar in await self._store.calendars()}
         return await asyncio.to_thread(_coming, schedule, calendars, count)
 
-    async def arm(self, name: str, by: str) -> Schedule:
-        return await self._change(name, armed_by=by)
+    async def arm(
+        self, name: str, by: str, *, approver: bool = False, plan_hash: str | None = None
+    ) -> Schedule:
+        """Due times start runs. An `approver` who is not its maker is the second person that a run may need.
+
+        With `plan_hash` only that plan is run: what a protected environment asks for.
+        """
+        if plan_hash is not None and HASH.fullmatch(plan_hash) is None:
+            raise UsageError(
+                f"plan hash {plan_hash[:80]!r}: 8 to 64 hexadecimal digits, as `blackstart plan` says"
+            )
+        schedule = await self.get(name)
+        approved_by = by if approver and by != schedule.created_by else None
+        return await self._change(name, armed_by=by, approved_by=approved_by, plan_hash=plan_hash)
 
     async def disarm(self, name: str) -> Schedule:
-        return await self._change(name, armed_by=None)
+        return await self._change(name, armed_by=None, approved_by=None, plan_hash=None)
 
     async def pause(self, name: str, by: str, reason: str) -> Schedule:
         return await self._change(name, paused_by=by, pause_reason=reason)

@@ -188,6 +188,7 @@ class Waker:
             schedule.document,
             schedule.created_by,
             trigger=f"schedule:{schedule.name}",
+            plan_hash=schedule.plan_hash,
             idempotency_key=claim.key,
             approved_by=schedule.approved_by,
         )

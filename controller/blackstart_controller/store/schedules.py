@@ -48,6 +48,8 @@ SCHEDULES = Table(
     Column("dealt_until", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("armed_by", Text),
+    Column("approved_by", Text),
+    Column("plan_hash", Text),
     Column("paused_by", Text),
     Column("pause_reason", Text, nullable=False),
     Column("removed", Integer, nullable=False),
@@ -98,7 +100,7 @@ class SqlSchedules:
         return [_schedule_of(row) for row in await self._store.read(query)]
 
     async def change(self, schedule: Schedule) -> bool:
-        names = ("armed_by", "paused_by", "pause_reason")
+        names = ("armed_by", "approved_by", "plan_hash", "paused_by", "pause_reason")
         values = {name: getattr(schedule, name) for name in names}
         return await self._changed(_next_revision(schedule, values)) == 1
 
@@ -175,6 +177,8 @@ def _schedule_values(schedule: Schedule) -> dict[str, Any]:
         "dealt_until": iso(schedule.dealt_until),
         "revision": schedule.revision,
         "armed_by": schedule.armed_by,
+        "approved_by": schedule.approved_by,
+        "plan_hash": schedule.plan_hash,
         "paused_by": schedule.paused_by,
         "pause_reason": schedule.pause_reason,
         "removed": 0,
@@ -199,6 +203,8 @@ def _schedule_of(row: RowMapping) -> Schedule:
         dealt_until=datetime.fromisoformat(row["dealt_until"]),
         revision=row["revision"],
         armed_by=row["armed_by"],
+        approved_by=row["approved_by"],
+        plan_hash=row["plan_hash"],
         paused_by=row["paused_by"],
         pause_reason=row["pause_reason"],
     )

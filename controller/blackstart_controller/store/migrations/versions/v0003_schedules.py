@@ -26,6 +26,8 @@ def upgrade() -> None:
         sa.Column("dealt_until", sa.Text(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("armed_by", sa.Text(), nullable=True),
+        sa.Column("approved_by", sa.Text(), nullable=True),
+        sa.Column("plan_hash", sa.Text(), nullable=True),
         sa.Column("paused_by", sa.Text(), nullable=True),
         sa.Column("pause_reason", sa.Text(), nullable=False),
         sa.Column("removed", sa.Integer(), nullable=False),
