@@ -1,8 +1,9 @@
-"""`python -m blackstart_controller.cli.gate_local POLICY`: a controller and one agent on this very host.
+"""`python -m blackstart_controller.cli.gate_local POLICY`: a controller and agents on this very host.
 
-They are there while standard input is open: the host `local` in the site `local`. At the end the agent
-reverts everything and both have gone, with their files. One line of JSON on standard output says where, or
-why not.
+They are there while standard input is open: the host `local` in the site `local`, whose faults POLICY allows,
+and the host `observer` in the site `observer`, whose faults nothing allows: a target never observes. At the
+end the agents revert everything and all have gone, with their files. One line of JSON on standard output says
+where the controller is, or why there is none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from blackstart_controller.cli.client import Client
@@ -26,7 +28,8 @@ from blackstart_controller.cli.context import load
 from blackstart_controller.cli.output import progress
 from blackstart_controller.errors import BlackstartError, Unreachable, UsageError
 
-NAME = "local"
+TARGET, OBSERVER = "local", "observer"
+LINK_USERS = ("blackstart", "nobody")
 READY_S = 60.0
 END_S = 60.0
 POLL_S = 0.05
@@ -71,7 +74,7 @@ def _checked(policy: Path) -> Path:
 
 @contextmanager
 def place(policy: Path, closed: threading.Event) -> Iterator[Path]:
-    """The context file of a controller that the agent of this host has joined."""
+    """The context file of a controller that both agents of this host have joined."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="blackstart-gate-"))
         folder.chmod(0o711)  # the agent's network half runs as another user, and keeps its keys in here
@@ -83,12 +86,13 @@ def place(policy: Path, closed: threading.Event) -> Iterator[Path]:
         context = folder / "controller" / "admin.json"
         _until(context.exists, controller, folder / "controller.log", closed)
         with Client(load(context)) as client:
-            _enrol(client, folder, policy)
-            config = folder / "agent.toml"
-            agent = _start([*WITH_US, *AGENT, "run", "--config", str(config)], folder / "agent.log")
-            stack.callback(_stop_agent, agent, config, keep)
-            _until(lambda: _connected(client), agent, folder / "agent.log", closed)
-        progress("gate: a controller and an agent are up on this host")
+            for name, allowed in ((TARGET, policy), (OBSERVER, folder / "nothing.toml")):
+                _join(client, folder, name, allowed)
+                config, log = folder / f"{name}.toml", folder / f"{name}.log"
+                agent = _start([*WITH_US, *AGENT, "run", "--config", str(config)], log)
+                stack.callback(_stop_agent, agent, config, keep)
+                _until(lambda name=name: _connected(client, name), agent, log, closed)  # type: ignore[misc]
+        progress(f"gate: a controller, a target ({TARGET}) and an observer are up on this host")
         yield context
 
 
@@ -108,27 +112,52 @@ def _start(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 
-def _enrol(client: Client, folder: Path, policy: Path) -> None:
-    token = str(client.post("v1", "tokens", body={"host": NAME, "ttl_s": READY_S})["token"])
+def _join(client: Client, folder: Path, name: str, policy: Path) -> None:
+    token = str(client.post("v1", "tokens", body={"host": name, "ttl_s": READY_S})["token"])
     url = str(json.loads((folder / "controller" / "admin.json").read_text())["url"])
     argv = [*AGENT, "enroll", "--token", "-", "--controller", url.removeprefix("https://")]
-    argv += ["--config", str(folder / "agent.toml"), "--state-dir", str(folder / "agent")]
-    argv += ["--name", NAME, "--site", NAME, "--policy", str(policy), "--link-user", _link_user()]
+    argv += ["--config", str(folder / f"{name}.toml"), "--state-dir", str(folder / name)]
+    argv += ["--name", name, "--site", name, "--policy", str(policy), "--link-user", _link_user()]
     done = subprocess.run(argv, input=token, text=True, capture_output=True, timeout=READY_S, check=False)
     if done.returncode:
-        raise BlackstartError(f"--local: the agent could not join: {done.stderr.strip()}")
+        raise BlackstartError(f"--local: the agent {name} could not join: {done.stderr.strip()}")
 
 
+@cache
 def _link_user() -> str:
-    """The agent's own user where it is installed, else one that owns nothing."""
+    """Who the agent's network half runs as: a user that owns nothing if it can run our Python, else root."""
+    for name in LINK_USERS:
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if _can_run(user):
+            return name
+    progress(
+        f"gate: {' and '.join(LINK_USERS)} cannot read {sys.executable}: the agent's network half is root"
+    )
+    return ""
+
+
+def _can_run(user: pwd.struct_passwd) -> bool:
+    argv = [*AGENT, "--version"]
     try:
-        return pwd.getpwnam("blackstart").pw_name
-    except KeyError:
-        return "nobody"
+        tried = subprocess.run(
+            argv,
+            user=user.pw_uid,
+            group=user.pw_gid,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            check=False,
+        )
+    except OSError:  # it may not even read the interpreter
+        return False
+    return tried.returncode == 0
 
 
-def _connected(client: Client) -> bool:
-    return any(host["name"] == NAME and host["connected"] for host in client.get("v1", "hosts")["hosts"])
+def _connected(client: Client, name: str) -> bool:
+    return any(host["name"] == name and host["connected"] for host in client.get("v1", "hosts")["hosts"])
 
 
 def _until(

@@ -28,8 +28,7 @@ def text(gate: Gate) -> str:
 
 def _row(gated: Gated) -> str:
     runs = ", ".join(f"`{code(one.run_id)}`" for one in gated.attempts if one.run_id) or "–"
-    word = gated.word if gated.attempts or gated.skipped else "not run"
-    result = f"{MARKS.get(gated.exit_code, OTHER)} {word}" if gated.attempts else f"– {word}"
+    result = f"{MARKS.get(gated.exit_code, OTHER)} {gated.word}" if gated.attempts else f"– {gated.word}"
     return f"| {safe(gated.experiment)} | {result} | {runs} | `{code(gated.document.file)}` |"
 
 

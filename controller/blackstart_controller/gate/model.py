@@ -126,8 +126,8 @@ class Gated:
 
     @property
     def word(self) -> str:
-        if self.skipped:
-            return "skipped"
+        if self.skipped or not self.attempts:
+            return "skipped" if self.skipped else "not run"
         return ("flaky, " if self.flaky else "") + WORDS[self.exit_code]
 
 
