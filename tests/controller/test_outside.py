@@ -221,7 +221,7 @@ async def test_an_answer_that_drips_is_left_at_the_time_out() -> None:
         started = asyncio.get_running_loop().time()
         with pytest.raises(Unreadable, match=r"within 0\.3 s"):
             await HttpOutside([f"http://{address}"]).get(f"http://{address}", timeout_s=0.3)
-        assert asyncio.get_running_loop().time() - started < 1.0
+        assert asyncio.get_running_loop().time() - started < 2.0
 
 
 async def test_a_resolver_that_hangs_is_left_at_the_time_out() -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from blackstart_controller.notify.model import LOUD, Delivery, Outcome, Target
+from blackstart_controller.outside.aside import in_a_thread
 
 if TYPE_CHECKING:
     from apprise import AppriseAsset
 
-Result = TypeVar("Result")
 # Only what is meant for people on call. Others act on this machine (dbus, syslog) or are of no use here.
 # fmt: off
 SCHEMAS = frozenset((
@@ -62,7 +59,7 @@ class AppriseTargets:
     async def send(self, target: Target, delivery: Delivery) -> Outcome:
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await _in_a_thread(lambda: _send(target.url, delivery))
+                return await in_a_thread(lambda: _send(target.url, delivery))
         except TimeoutError:
             return Outcome(f"{self.shown(target.url)}: no answer within {ANSWER_S:g} s")
 
@@ -111,29 +108,3 @@ def scrubbed(text: str, url: str) -> str:
 
 def _schema(url: str) -> str:
     return url.partition("://")[0].strip().lower()
-
-
-async def _in_a_thread(work: Callable[[], Result]) -> Result:
-    """What `work` returned. The thread is nobody's: stuck, it holds up neither the pool nor the end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Result] = loop.create_future()
-
-    def settle(result: Result | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def body() -> None:
-        result, failed = None, None
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001  whatever it is belongs to the one who waits
-            failed = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failed)
-
-    threading.Thread(target=body, name="apprise", daemon=True).start()
-    return await done

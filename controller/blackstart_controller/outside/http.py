@@ -14,6 +14,7 @@ import httpx2
 
 from blackstart_controller.errors import UsageError
 from blackstart_controller.outside.addresses import Address, NoOrigin, Origin, parse_url, refusal_of
+from blackstart_controller.outside.aside import in_a_thread
 from blackstart_controller.outside.ports import MAX_ANSWER_BYTES, Reply, Unreadable
 
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -22,7 +23,7 @@ HEADERS = {"user-agent": "blackstart", "accept-encoding": "identity", "connectio
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:
     """Every address of `host`, as this system resolves it, best first."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await in_a_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     return list(dict.fromkeys(str(address[0]) for *_rest, address in found))
 
 
