@@ -55,7 +55,10 @@ def invalid_document(document: Source, problems: Sequence[Problem], untold: int 
     """Return the error that lists `problems` by place, at most 20 of them; `untold` more are only counted."""
     placed = {(document.position(one.path, key=one.key), one.path, one.text): one for one in problems}
     ordered = sorted(placed, key=lambda item: (item[0].line, item[0].column, item[2]))
-    lines = [f"{document.file}:{place}: {_prefix(path)}{text}" for place, path, text in ordered[:MAX_LINES]]
+    shown_first = ordered[:MAX_LINES]
+    lines = [
+        f"{document.file}:{place}: {_one_line(_prefix(path) + text)}" for place, path, text in shown_first
+    ]
     more = len(ordered) - len(lines) + untold
     if more:
         lines.append(f"... and {more} more")
@@ -79,6 +82,11 @@ def one_of(values: Iterable[str], given: str = "", *, word: str = "allowed") -> 
     meant = f"; did you mean {close[0]}?" if close else ""
     more = f" and {len(known) - MAX_VALUES} more" if len(known) > MAX_VALUES else ""
     return f"{word}: {', '.join(known[:MAX_VALUES]) or 'none'}{more}{meant}"
+
+
+def _one_line(text: str) -> str:
+    """Whatever a document says, an error stays one line that a terminal can show."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _prefix(path: Path) -> str:

@@ -14,7 +14,7 @@ from blackstart_controller.spec.amounts import Bare, HostSize
 from blackstart_controller.spec.errors import one_of
 from blackstart_controller.spec.faults import MAX_HOLD, FaultStep, Later, OnHosts
 from blackstart_controller.spec.types import Between, HostSelector, Strict, Whole, invalid
-from blackstart_controller.spec.yaml_source import Path
+from blackstart_controller.spec.yaml_source import Path, shown
 
 MAX_STEPS: Final = 100
 MAX_UNROLLED: Final = 1_000
@@ -27,9 +27,9 @@ Steady = Annotated[int, Between("10ms", "1h")]
 def _known_form(value: object) -> object:
     """A fault that forgot its `fault` is told so by the faults; everything else must say what it is."""
     if isinstance(value, dict) and not any(key in value for key in (*FORMS, "for", "on")):
-        given = ", ".join(list(value)[:5])
+        given = ", ".join(map(shown, list(value)[:5]))
         meant = one_of(FORMS, next(iter(value), ""))
-        raise invalid(f"needs one of the keys that say what a step is; {meant}; got {given[:60] or 'none'}")
+        raise invalid(f"needs one of the keys that say what a step is; {meant}; got {given or 'none'}")
     return value
 
 
