@@ -56,6 +56,8 @@ class FakeFleet:
         self.shift_s = 0.0  # the controller's monotonic clock minus the loop's
         self.calls: list[tuple[str, str]] = []
         self.slow_events_s: dict[str, float] = {}  # of these hosts each event comes so much later
+        self.deaf: set[str] = set()  # questions to these hosts never arrive
+        self.mute: set[str] = set()  # their answers do not; events do
         self._connected: set[str] = set()
         self._listener: FleetListener | None = None
         self._pumps: dict[str, asyncio.Task[None]] = {}
@@ -210,8 +212,10 @@ class FakeFleet:
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def deliver() -> None:
+            if host in self.deaf:
+                return
             found = answer(self.agents[host])
-            if not answered.done():
+            if not answered.done() and host not in self.mute:
                 answered.set_result(found)
 
         self._send(host, deliver)

@@ -15,7 +15,7 @@ from blackstart_controller.runs.clock import iso_at
 from blackstart_controller.runs.context import Halt, Result, RunContext, Stop
 from blackstart_controller.runs.decide import NS, World
 from blackstart_controller.runs.prepare import arm_late
-from blackstart_controller.runs.states import OrderState, RunState
+from blackstart_controller.runs.states import RANK, OrderState, RunState
 
 NS_PER_MS = 1_000_000
 
@@ -133,11 +133,24 @@ async def _send(ctx: RunContext, action: decide.Action) -> None:
                 case decide.Revert(host, order_ids):
                     await ctx.fleet.revert(host, order_ids, "the planned end has passed")
     except (Unreachable, TimeoutError) as error:
-        if isinstance(action, decide.Arm | decide.Inject):  # it may have arrived: unknown, so it is reverted
-            for order_id in action.order_ids:
-                ctx.facts[order_id] = replace(ctx.facts[order_id], failed=str(error) or "no answer")
-            ctx.log.pulse.beat()
+        _unanswered(ctx, action, str(error) or "no answer")
         # A renewal or revert that does not arrive is sent again; the lease is what ends the fault meanwhile.
+
+
+def _unanswered(ctx: RunContext, action: decide.Action, why: str) -> None:
+    """Unknown whether it arrived, so everything is reverted; unless the host has told it by an event."""
+    match action:
+        case decide.Arm(_host, order_ids):
+            wanted = OrderState.ARMED
+        case decide.Inject(_host, order_ids, _at_ns):
+            wanted = OrderState.INJECTED
+        case _:
+            return
+    for order_id in order_ids:
+        facts = ctx.facts[order_id]
+        if RANK[facts.state] < RANK[wanted]:
+            ctx.facts[order_id] = replace(facts, failed=why)
+    ctx.log.pulse.beat()
 
 
 def halted(halt: Halt) -> Result:
