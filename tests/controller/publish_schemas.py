@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from blackstart_controller.gameday.document import gameday_schema
 from blackstart_controller.spec.schema import experiment_schema
 from blackstart_lab.document import lab_schema
 
@@ -12,7 +13,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def main() -> None:
-    for name, schema in (("experiment", experiment_schema()), ("lab", lab_schema())):
+    schemas = {"experiment": experiment_schema(), "gameday": gameday_schema(), "lab": lab_schema()}
+    for name, schema in schemas.items():
         (DOCS / f"{name}.schema.json").write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
 
 

@@ -22,7 +22,6 @@ from support.gamedays import DAY, NOW, Rig, rig, texts
 @pytest.fixture
 async def made(tmp_path: Path) -> AsyncIterator[Rig]:
     async with rig(tmp_path) as found:
-        found.at(NOW)
         yield found
 
 
@@ -119,7 +118,6 @@ async def test_what_has_no_hold_point_follows_a_run_that_passed(made: Rig) -> No
 
 async def test_nothing_follows_by_itself_a_run_that_was_halted(tmp_path: Path) -> None:
     async with rig(tmp_path, hold_s=60.0) as made:
-        made.at(NOW)
         document = changed(
             DAY, "name: kill-two, file: kill-two.yaml", "name: kill-two, file: k2.yaml, hold: false"
         )
@@ -132,7 +130,6 @@ async def test_nothing_follows_by_itself_a_run_that_was_halted(tmp_path: Path) -
 
 async def test_an_abort_halts_the_run_and_ends_the_day(tmp_path: Path) -> None:
     async with rig(tmp_path, hold_s=60.0) as made:
-        made.at(NOW)
         day = await made.started()
         run = (await made.post(day, "go", status=200))["run"]
         aborted = await made.post(day, "abort", {"reason": "customers call"}, 200)
@@ -147,7 +144,6 @@ async def test_an_abort_halts_the_run_and_ends_the_day(tmp_path: Path) -> None:
 
 async def test_an_abort_halts_also_while_the_database_is_gone(tmp_path: Path) -> None:
     async with rig(tmp_path, hold_s=60.0) as made:
-        made.at(NOW)
         day = await made.started()
         run = (await made.post(day, "go", status=200))["run"]
         real, made.days._store = made.days._store, _Broken()  # type: ignore[assignment]
@@ -161,7 +157,6 @@ async def test_an_abort_halts_also_while_the_database_is_gone(tmp_path: Path) ->
 
 async def test_a_day_is_not_finished_under_a_run(tmp_path: Path) -> None:
     async with rig(tmp_path, hold_s=60.0) as made:
-        made.at(NOW)
         day = await made.started()
         run = (await made.post(day, "go", status=200))["run"]
         assert run in (await made.post(day, "finish", status=409))["error"]["message"]
@@ -169,7 +164,6 @@ async def test_a_day_is_not_finished_under_a_run(tmp_path: Path) -> None:
 
 async def test_a_restart_goes_on_with_the_day_and_its_run(tmp_path: Path) -> None:
     async with rig(tmp_path, hold_s=60.0) as made:
-        made.at(NOW)
         day = await made.started()
         run = (await made.post(day, "go", status=200))["run"]
     async with rig(tmp_path) as again:
@@ -184,7 +178,6 @@ async def test_a_restart_goes_on_with_the_day_and_its_run(tmp_path: Path) -> Non
 
 async def test_a_go_whose_run_never_began_is_told_after_a_restart(tmp_path: Path) -> None:
     async with rig(tmp_path) as made:
-        made.at(NOW)
         day = await made.started()
 
         async def dies(_launch: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -79,13 +80,18 @@ checklist:
 """
 
 
-class SetClock(SystemClock):
+@dataclass
+class SetClock:
     """Wall time is what the test says; monotonic time is this machine's."""
 
+    boot_id: str
     moment: datetime = NOW
 
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
     def wall(self) -> datetime:
-        return type(self).moment
+        return self.moment
 
 
 @dataclass
@@ -145,7 +151,7 @@ class Rig:
 
     def at(self, moment: datetime) -> None:
         """Set the wall clock."""
-        type(self.clock).moment = moment
+        self.clock.moment = moment
 
     async def token(self, name: str, role: Role) -> str:
         return (await self.tokens.create_operator(name, role)).token.reveal()
@@ -217,7 +223,7 @@ async def rig(
             plan = made[0].plan
             return replace(plan, orders=tuple(replace(one, id=str(uuid.uuid4())) for one in plan.orders))
 
-        clock = SetClock.of_this_boot()
+        clock = SetClock(SystemClock.of_this_boot().boot_id)
         runs = Runs(fleet, store, clock, settings=FAST, planner=planner)
         outside, heard = ScriptedOutside(), notices or HeardNotices()
         days = GameDays(SqlGameDays(store), store, Sources(runs, fleet, outside), clock, heard)

@@ -137,17 +137,24 @@ def start(ctx: click.Context, gameday_id: str, override: str, form: str) -> None
 @click.pass_context
 def go(ctx: click.Context, gameday_id: str, override: str, wait: bool, form: str) -> int:
     """Pass the hold point: start the next experiment. Prints the id of its run."""
+    body = {"override": override}
+    if wait:
+        return _go_and_follow(ctx, gameday_id, body, form)
+    with connect(ctx) as client:
+        made = client.post(*ROUTE, gameday_id, "go", body=body)
+    write_json(made) if form == "json" else write(made["run"])
+    return 0
+
+
+def _go_and_follow(ctx: click.Context, gameday_id: str, body: dict[str, str], form: str) -> int:
+    """An interrupt halts the run, from the moment on at which it is asked for."""
     from blackstart_controller.cli.interrupts import Interrupts
+    from blackstart_controller.cli.wait import follow_to_end
 
     with connect(ctx) as client, Interrupts() as interrupts:
-        run_id: str = client.post(*ROUTE, gameday_id, "go", body={"override": override})["run"]
-        if wait:
-            from blackstart_controller.cli.wait import follow_to_end
-
-            progress(f"run {run_id}")
-            return follow_to_end(client, run_id, interrupts, form)
-    write_json({"run": run_id}) if form == "json" else write(run_id)
-    return 0
+        run_id: str = client.post(*ROUTE, gameday_id, "go", body=body)["run"]
+        progress(f"run {run_id}")
+        return follow_to_end(client, run_id, interrupts, form)
 
 
 @gameday.command()
@@ -176,9 +183,19 @@ def note(ctx: click.Context, gameday_id: str, text: tuple[str, ...], form: str) 
 @click.option("--retest", default="", metavar="DATE", help="When it is tested again: 2027-01-15.")
 @output_option
 @click.pass_context
-def finding(ctx: click.Context, gameday_id: str, form: str, /, **told: str) -> None:
+def finding(
+    ctx: click.Context,
+    gameday_id: str,
+    text: str,
+    severity: str,
+    owner: str,
+    action: str,
+    retest: str,
+    form: str,
+) -> None:
     """Write down a finding and what is done about it. Prints its number."""
-    body = {key: value for key, value in told.items() if value}
+    body = {"text": text, "severity": severity, "owner": owner, "action": action}
+    body |= {"retest": retest} if retest else {}
     with connect(ctx) as client:
         made = client.post(*ROUTE, gameday_id, "findings", body=body)
     write_json(made) if form == "json" else write(str(made["finding"]))

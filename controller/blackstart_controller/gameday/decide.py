@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from blackstart_controller.errors import NotFound, Refused, UsageError
 from blackstart_controller.gameday.document import GameDayDocument, Item, load_gameday
@@ -18,7 +19,12 @@ BEGUN = (GameDayState.RUNNING, GameDayState.FINISHED, GameDayState.ABORTED)
 
 def document_of(row: GameDay) -> GameDayDocument:
     """The document was valid when it was stored."""
-    return load_gameday(row.document, row.file)
+    return _read(row.document, row.file)
+
+
+@lru_cache(maxsize=128)  # frozen, and read at every look at the timers
+def _read(text: str, file: str) -> GameDayDocument:
+    return load_gameday(text, file)
 
 
 # ---- before the day ---------------------------------------------------------------------------------------

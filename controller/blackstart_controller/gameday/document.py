@@ -31,6 +31,7 @@ from blackstart_controller.spec.yaml_source import read_yaml
 
 MAX_EXPERIMENTS: Final = 50
 MAX_ITEMS: Final = 200
+MAX_LINE: Final = 1000
 MAX_WINDOW: Final = timedelta(days=31)
 DEFAULT_REMINDERS_MS: Final = (86_400_000, 3_600_000, 600_000)
 _LOCAL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
@@ -54,6 +55,12 @@ def _wrong_zone(text: str) -> str | None:
     return None
 
 
+def _wrong_line(text: str) -> str | None:
+    if not text.strip():
+        return "may not be empty"
+    return None if len(text) <= MAX_LINE else f"must have at most {MAX_LINE} characters"
+
+
 LocalTime = Annotated[
     datetime,
     PlainValidator(_local_time),
@@ -61,8 +68,7 @@ LocalTime = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_LOCAL.pattern}$", "description": _LOCAL_WORDS}),
 ]
 Zone = Annotated[str, BeforeValidator(checked(_wrong_zone, "a time zone like Asia/Seoul"))]
-Line = Annotated[Text, Field(min_length=1, max_length=1000)]
-Person = Annotated[Text, Field(min_length=1, max_length=200)]
+Line = Annotated[str, BeforeValidator(checked(_wrong_line, "at most 1000 characters"))]
 Prose = Annotated[Text, Field(max_length=20_000)]
 
 
@@ -85,11 +91,11 @@ class Scope(Strict):
 class Roles(Strict):
     """Who does what. Whoever owns the abort decides alone, and needs no reason that others accept."""
 
-    owner: Person
-    abort_owner: Person
+    owner: Line
+    abort_owner: Line
     coordinator: Text = ""
     scribe: Text = ""
-    observers: tuple[Person, ...] = Field(default=(), max_length=MAX_ITEMS)
+    observers: tuple[Line, ...] = Field(default=(), max_length=MAX_ITEMS)
 
 
 class Hypothesis(Strict):

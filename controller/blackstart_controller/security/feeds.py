@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from blackstart_controller.errors import NotFound, Unauthorised, UsageError
-from blackstart_controller.security.roles import Operator, Permission, role_of
+from blackstart_controller.errors import Forbidden, NotFound, Unauthorised, UsageError
+from blackstart_controller.security.roles import Operator, Permission, least_role, role_of
 from blackstart_controller.security.secret import Secret
 from blackstart_controller.security.tokens import Tokens, digest_of
 
@@ -62,6 +62,11 @@ class Feeds:
         if not 1 <= ttl_s <= MAX_FEED_TTL_S:
             raise UsageError(f"calendar token: ttl_s must be 1 to {MAX_FEED_TTL_S}, got {ttl_s}")
         secret = Secret("bsc_" + secrets.token_urlsafe(32))
+        if times and not by.may(Permission.APPROVE):
+            raise Forbidden(
+                f"calendar: zero-notice times need the role {least_role(Permission.APPROVE)}, "
+                f"and {by.name} is {by.role}; leave --with-times out"
+            )
         now_s = int(self._now())
         feed = Feed(digest_of(secret.reveal()), by.name, times, now_s, now_s + ttl_s)
         await self._store.insert_feed(feed)
