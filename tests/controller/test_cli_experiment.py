@@ -1,4 +1,4 @@
-"""`blackstart experiment …` and `--set`: documents on the command line, without a controller where none is needed."""
+"""`blackstart experiment …` and `--set`: documents on the command line, mostly without a controller."""
 
 from __future__ import annotations
 
@@ -100,12 +100,10 @@ def test_validate_takes_values_and_tells_errors_as_json(flow: Path, capsys: Out)
     assert told == [{"file": str(flow), "valid": False, "errors": [error]}]
 
 
-@pytest.mark.parametrize(
-    ("given", "told"), [("site", "'site' is no NAME=VALUE"), ("=x", "'=x' is no NAME=VALUE")]
-)
-def test_a_value_without_a_name_is_wrong_usage(given: str, told: str, flow: Path, capsys: Out) -> None:
+@pytest.mark.parametrize("given", ["site", "=x"])
+def test_a_value_without_a_name_is_wrong_usage(given: str, flow: Path, capsys: Out) -> None:
     assert run(["experiment", "validate", str(flow), "--set", given]) == 2
-    assert told in capsys.readouterr().err
+    assert f"{given!r} is no NAME=VALUE" in capsys.readouterr().err
     assert run(["experiment", "validate", str(flow), "--set", "hold=1s", "--set", "hold=2s"]) == 2
     assert "hold is given twice; keep one" in capsys.readouterr().err
 
