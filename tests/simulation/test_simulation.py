@@ -43,6 +43,8 @@ def test_the_seeds_reach_what_they_are_for() -> None:
         "halted",
         "revert stuck",
         "disk full",
+        "late order",
+        "stop condition tripped",
     } <= happened
     verdicts = {history.row.verdict for history in histories if history.row is not None}
     assert {"pass", "error", "halted"} <= verdicts

@@ -6,12 +6,25 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from blackstart_controller.errors import BlackstartError
-from blackstart_controller.plan.model import Mode, Plan
-from blackstart_controller.store.model import RunRow
+from blackstart_controller.outside.ports import Reply
+from blackstart_controller.plan.model import (
+    Checkpoint,
+    HostOrder,
+    MetricStop,
+    Mode,
+    Plan,
+    ServiceStop,
+    WebhookStop,
+)
+from blackstart_controller.runs.arming import late_arms
+from blackstart_controller.store.model import RunEvent, RunRow
 from support.fake_agent import Held
 from support.fake_fleet import Network
+from support.fake_outside import prometheus
 from support.scenes import Scene, order, plan_of
 
 STEP_S = 0.05
@@ -20,6 +33,8 @@ CALM_S = 400.0  # ... and so long everything has to come to its end
 CALM_STEP_S = 1.0
 AFTER_S = 70.0  # longer than any lease
 SLACK_S = 0.001
+METRIC = MetricStop("errors", "https://prom", "errors", 0.5, None, 2.0, 2.0)
+HOOK = WebhookStop("freeze", "https://ops", 3.0)
 
 
 class Broken(AssertionError):
@@ -46,6 +61,7 @@ class World:
             twice=self.random.choice([0.0, 0.1, 0.5]),
         )
         self.scene = Scene(self.random.randint(1, 4), network=network)
+        self.answers: dict[str, Reply | None] = {}
         self.scene.plan = self._plan()
         self.run_id = ""
         self.alive = False
@@ -58,8 +74,31 @@ class World:
             lease_s = hold_s if mode == Mode.SEALED else self.random.choice([1.5, 3.0, 15.0])
             at_s = self.random.choice([0.0, 0.0, 3.0])
             orders.append(order(agent.name, mode=mode, hold_s=hold_s, lease_s=lease_s, at_s=at_s))
-        made = plan_of(*orders, mode=mode)
+        made = plan_of(*self._with_late(orders), mode=mode, **self._conditions())
         return replace(made, probes=tuple(replace(probe, every_ms=500) for probe in made.probes))
+
+    def _with_late(self, orders: list[HostOrder]) -> list[HostOrder]:
+        """Some plans go on with orders that are armed while the first hold, or after them."""
+        if self.random.random() < 0.5:
+            return orders
+        later = []
+        for first in orders:
+            at_s = self.random.choice([6.0, 12.0, 25.0])
+            later.append(replace(first, id=f"{first.id}-late", at_s=at_s, hold_s=5.0, path="steps[1]"))
+            if first.mode == Mode.SEALED:
+                later[-1] = replace(later[-1], lease_s=5.0)
+        return orders + later
+
+    def _conditions(self) -> dict[str, Any]:
+        """Some plans have stop conditions of every kind, some have a checkpoint."""
+        stops = (ServiceStop("shop", "shop", self.random.choice([3.0, 40.0])), METRIC, HOOK)
+        point = Checkpoint(self.random.choice([5.0, 11.0, 24.0]), 1.0, "steps[0].sequence[1]")
+        self.answers = {"https://prom": prometheus(0.0), "https://ops": Reply(200, b"")}
+        self.scene.outside.servers = {url: partial(self.answers.get, url) for url in self.answers}
+        return {
+            "stops": stops if self.random.random() < 0.4 else (),
+            "checkpoints": (point,) if self.random.random() < 0.3 else (),
+        }
 
     # ---- the history ----
 
@@ -96,6 +135,8 @@ class World:
             self._halt_all,
             self._stuck_revert,
             self._full_disk,
+            self._trip,
+            self._silence,
         ]
         for _ in range(self.random.choice([0, 1, 2, 3, 6])):
             await asyncio.sleep(self.random.uniform(0.0, 12.0))
@@ -139,6 +180,20 @@ class World:
         except BlackstartError:
             self.history.happened.add("halt refused")
 
+    async def _trip(self) -> None:
+        """For some time a source of a stop condition says that it is enough."""
+        url, bad = self.random.choice([("https://prom", prometheus(1.0)), ("https://ops", Reply(503, b""))])
+        await self._answers_otherwise(url, bad)
+
+    async def _silence(self) -> None:
+        await self._answers_otherwise(self.random.choice(["https://prom", "https://ops"]), None)
+
+    async def _answers_otherwise(self, url: str, reply: Reply | None) -> None:
+        before = self.answers[url]
+        self.answers[url] = reply
+        await asyncio.sleep(self.random.choice([0.5, 4.0, 20.0]))
+        self.answers[url] = before
+
     async def _stuck_revert(self) -> None:
         agent = self.random.choice(self.scene.targets)
         agent.never_reverts = True
@@ -170,6 +225,8 @@ class World:
         self._check(row.reverted == "confirmed", f"every revert is proved: {row.verdict} {row.reason}")
         self._check(self.scene.clean(), "every host is clean")
         self._check(await self.scene.store.report(self.run_id) is not None, "there is a report")
+        if (row.halted_by or "").startswith("stop condition"):
+            self.history.happened.add("stop condition tripped")
         await self._check_log()
 
     async def _settled(self) -> RunRow | None:
@@ -187,8 +244,34 @@ class World:
     async def _check_log(self) -> None:
         log = await self.scene.log(self.run_id)
         self._check([event.seq for event in log] == list(range(1, len(log) + 1)), "the log has no gap")
+        self._check_sent_after_records(log)
         once = [(event.order_id, event.type) for event in log if event.type in ("injected", "reverted")]
         self._check(len(once) == len(set(once)), f"each event is in the log once: {once}")
+
+    def _check_sent_after_records(self, log: list[RunEvent]) -> None:
+        """Each step of an order was written down before it was sent, and after the checkpoints before it."""
+        orders = {one.id: one for one in self.scene.plan.orders}
+        late = set(late_arms(self.scene.plan.orders, self.scene.settings))
+        recorded: dict[str, set[str]] = {"arming": set(), "injecting": set()}
+        met: set[str] = set()
+        for event in log:
+            if event.type in recorded:
+                sent = set(event.data["orders"]) if "host" in event.data else set(orders) - late
+                recorded[event.type] |= sent
+            if event.type == "checkpoint":
+                met.add(event.data["path"])
+            if event.type == "injecting":
+                points = [
+                    point
+                    for point in self.scene.plan.checkpoints
+                    for one in sent
+                    if point.at_s <= orders[one].at_s
+                ]
+                self._check(all(point.path in met for point in points), f"{sent} waited for its checkpoint")
+            if event.type == "injected":
+                known = all(event.order_id in sent for sent in recorded.values())
+                self._check(known, f"{event.order_id} was recorded before it was sent")
+                self.history.happened.add("late order" if event.order_id in late else "early order")
 
     # ---- always ----
 
