@@ -11,6 +11,7 @@ from blackstart_controller.runs.clock import iso
 from blackstart_controller.runs.context import RunContext
 from blackstart_controller.runs.live import live_state
 from blackstart_controller.runs.planning import PlanAnswer
+from blackstart_controller.runs.states import RunState
 from blackstart_controller.store.model import HostRow, RunEvent, RunRow
 
 
@@ -25,7 +26,10 @@ def host_answer(view: HostView, row: HostRow | None) -> dict[str, Any]:
 
 def run_answer(row: RunRow) -> dict[str, Any]:
     hidden = {"document", "plan", "idempotency_key", "boot_id"}
-    return {name: value for name, value in dataclasses.asdict(row).items() if name not in hidden}
+    answer = {name: value for name, value in dataclasses.asdict(row).items() if name not in hidden}
+    if row.state == RunState.AWAITING_APPROVAL:
+        answer["waits_for"] = f"an approver other than {row.operator}: blackstart run approve {row.id}"
+    return answer
 
 
 def live_answer(row: RunRow, ctx: RunContext | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from blackstart_proto.v1 import agent_pb2
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blackstart_controller.api import answers, calendar_feed, control, gamedays, notices, schedules
 from blackstart_controller.api.events import server_sent
-from blackstart_controller.api.guard import BodyLimit, Guard, install_errors, may
+from blackstart_controller.api.guard import BodyLimit, Guard, check_again, decided, install_errors, may
 from blackstart_controller.control.service import Control
 from blackstart_controller.errors import NotFound, UsageError
 from blackstart_controller.gameday.service import GameDays
@@ -86,7 +87,13 @@ class TokenBody(Body):
 
 def create_app(parts: Parts) -> FastAPI:
     """The API as an ASGI application. Everything but OPEN_ROUTES wants an operator's token."""
-    app = FastAPI(title="blackstart", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="blackstart",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(decided)],
+    )
     install_errors(app)
     for router in (_open_routes(parts), _fleet_routes(parts), _run_routes(parts), _report_routes(parts)):
         app.include_router(router)
@@ -188,9 +195,11 @@ def _run_routes(parts: Parts) -> APIRouter:
         return answers.live_answer(await runs.get(run_id), runs.live(run_id))
 
     @router.get("/v1/runs/{run_id}/events", dependencies=READ)
-    async def events(run_id: str, after: Annotated[int, Query(ge=0)] = 0) -> StreamingResponse:
+    async def events(
+        request: Request, run_id: str, after: Annotated[int, Query(ge=0)] = 0
+    ) -> StreamingResponse:
         await runs.get(run_id)  # a run that does not exist is a 404, not an empty stream
-        frames = server_sent(runs.events(run_id, after))
+        frames = server_sent(runs.events(run_id, after), check=partial(check_again, request))
         return StreamingResponse(
             frames, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )

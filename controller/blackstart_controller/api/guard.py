@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blackstart_controller.errors import BlackstartError, Forbidden, Unauthorised
+from blackstart_controller.errors import BlackstartError, Forbidden, NotFound, Unauthorised
 from blackstart_controller.security.roles import Operator, Permission, least_role
 from blackstart_controller.security.secret import Secret
 from blackstart_controller.store.model import StoreFailed
 
 log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 256 * 1024
+NO_ROUTE = "nothing is here; are the name and the versions of command and controller right?"
 Check = Callable[[Secret], Awaitable[Operator]]
 
 
@@ -42,8 +45,9 @@ def install_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def of_the_framework(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "usage"}.get(error.status_code, "usage")
-        return error_response(code, f"{request.method} {request.url.path}: {error.detail}", error.status_code)
+        code = "not_found" if error.status_code == NotFound.status else "usage"
+        detail = NO_ROUTE if error.status_code == NotFound.status else str(error.detail)
+        return error_response(code, f"{request.method} {request.url.path}: {detail}", error.status_code)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
@@ -67,18 +71,21 @@ class Guard:
             return  # no WebSockets here
         if (scope["method"], scope["path"]) not in self._open_routes:
             try:
-                operator = await self._operator(Headers(scope=scope).get("authorization", ""))
+                secret = _secret_in(Headers(scope=scope).get("authorization", ""))
+                operator = await self._check(secret)
             except BlackstartError as error:  # no good token, or a database that cannot tell
                 await error_response(error.code, str(error), error.status)(scope, receive, send)
                 return
-            scope.setdefault("state", {})["operator"] = operator
+            state = scope.setdefault("state", {})
+            state["operator"], state["again"] = operator, partial(self._check, secret)
         await self._app(scope, receive, send)
 
-    async def _operator(self, authorization: str) -> Operator:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthorised("no token; send it as: Authorization: Bearer bsk_…")
-        return await self._check(Secret(token.strip()))
+
+def _secret_in(authorization: str) -> Secret:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorised("no token; send it as: Authorization: Bearer bsk_…")
+    return Secret(token.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ class Decision:
 
     permission: Permission
 
-    def __call__(self, request: Request) -> Operator:
+    async def __call__(self, request: Request) -> Operator:
         operator = who(request)
         if operator.may(self.permission):
             return operator
@@ -108,11 +115,25 @@ def may(permission: Permission) -> Decision:
     return Decision(permission)
 
 
+async def decided(request: Request) -> None:
+    """For the whole application: a route that nobody has decided about lets nobody through."""
+    route = request.scope.get("route")
+    asked = route.dependant.dependencies if isinstance(route, APIRoute) else []
+    known = hasattr(request.state, "operator")  # nobody is asked who he is on an open route
+    if known and not any(isinstance(one.call, Decision) for one in asked):
+        raise Forbidden(f"{request.method} {request.url.path}: nobody may do this; report it as a defect")
+
+
 def who(request: Request) -> Operator:
     """Who asks, as the guard found out."""
     operator = request.state.operator
     assert isinstance(operator, Operator)
     return operator
+
+
+async def check_again(request: Request) -> None:
+    """Raises Unauthorised once the token of this request, which may last for hours, is good no longer."""
+    await request.state.again()
 
 
 def operator_of(request: Request) -> str:

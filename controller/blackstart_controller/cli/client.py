@@ -36,6 +36,7 @@ BY_STATUS = {
     403: errors.Forbidden,
     404: errors.NotFound,
     422: errors.InvalidDocument,
+    503: errors.Unreachable,
 }
 
 
@@ -135,6 +136,9 @@ def _trust(context: Context) -> ssl.SSLContext | bool:
 
 
 def _path(parts: tuple[str, ...]) -> str:
+    for part in parts:
+        if "/" in part or part in ("", ".", ".."):  # the controller would look for another route
+            raise errors.NotFound(f"{part or 'the empty text'}: this can be no name or id, so there is none")
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 

@@ -45,6 +45,7 @@ class Control:
                 f"operator {name}: has a token already; choose another name, or: "
                 f"blackstart operator revoke {name}"
             )
+        self.operators.learn(stored)
         return NewToken(secret, stored.expires_s)
 
     async def all_operators(self) -> Sequence[StoredToken]:

@@ -40,6 +40,7 @@ class Operators:
         self._tokens = tokens
         self._now = now
         self._monotonic = monotonic
+        self._writing: set[asyncio.Task[None]] = set()
         self._known: dict[str, _Known] = {}  # by digest, the longest unused first
 
     async def load(self) -> None:
@@ -63,8 +64,12 @@ class Operators:
                 raise
             return self._operator(known.token, halt_only=True)
         self._remember(token, checked_s=self._monotonic())
-        await self._used(token)
+        self._used(token)
         return self._operator(token)
+
+    def learn(self, token: StoredToken) -> None:
+        """A token was made and stored: known from now on, also when the database goes before its use."""
+        self._remember(token, checked_s=float("-inf"))
 
     def forget(self, digests: Iterable[str]) -> None:
         """These tokens are revoked: nobody gets in with them, also when the database is gone."""
@@ -86,13 +91,16 @@ class Operators:
         while len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
 
-    async def _used(self, token: StoredToken) -> None:
-        """Known to a minute, and only if the database takes it."""
+    def _used(self, token: StoredToken) -> None:
+        """Known to a minute, and only if the database takes it: nobody waits for that."""
         now_s = int(self._now())
-        if token.used_s is not None and now_s - token.used_s < USED_EVERY_S:
-            return
+        if token.used_s is None or now_s - token.used_s >= USED_EVERY_S:
+            task = asyncio.create_task(self._write_used(token, now_s))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+
+    async def _write_used(self, token: StoredToken, now_s: int) -> None:
         try:
-            async with asyncio.timeout(READ_S):
-                await self._tokens.used(token.digest, now_s)
-        except (BlackstartError, TimeoutError) as error:
+            await self._tokens.used(token.digest, now_s)
+        except BlackstartError as error:
             log.warning("operator %s: last use not recorded: %s", token.name, error)

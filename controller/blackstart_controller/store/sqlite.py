@@ -79,7 +79,8 @@ class SqliteStore:
             async with self._reads.connect() as connection:
                 return (await connection.execute(query, values)).mappings().all()
         except SQLAlchemyError as error:
-            raise StoreFailed(f"the database cannot be read: {error}") from error
+            why = getattr(error, "orig", None) or error  # without the statement and its values
+            raise StoreFailed(f"the database cannot be read: {why}") from error
 
     # ---- runs --------------------------------------------------------------------------------
 
