@@ -68,6 +68,7 @@ class Bench:
         self.config_path.write_text(
             f'name = "h"\ncontroller = "127.0.0.1:9"\nstate_dir = "{directory}/state"\n'
             f'policy = "{directory}/policy.toml"\nsupervisor = "runit:{directory}/services"\nlink_user = ""\n'
+            f'runtime_dir = "{directory}/run"\n'
         )
         policy = directory / "policy.toml"
         policy.write_text('[allow]\nfaults = ["process.*"]\n')

@@ -18,6 +18,7 @@ from blackstart_agent.errors import ConfigError
 DEFAULT_PATH = Path("/etc/blackstart/agent.toml")
 PATH_VARIABLE = "BLACKSTART_AGENT_CONFIG"
 DEFAULT_STATE = Path("/var/lib/blackstart-agent")
+DEFAULT_RUNTIME = Path("/run/blackstart-agent")
 DEFAULT_POLICY = Path("/etc/blackstart/policy.toml")
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
@@ -28,11 +29,15 @@ NAME_ALLOWED = "1 to 63 letters, digits, dots, dashes and underscores, a letter 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """Checked settings. `controller` is (host, port) of the agents' gRPC port."""
+    """Checked settings. `controller` is (host, port) of the agents' gRPC port.
+
+    `runtime_dir` is in memory (a tmpfs) and takes a copy of every record of the journal; None: no copies.
+    """
 
     name: str
     controller: tuple[str, int]
     state_dir: Path = DEFAULT_STATE
+    runtime_dir: Path | None = None
     policy: Path = DEFAULT_POLICY
     supervisor: str = "systemd"
     link_user: str = "blackstart"
@@ -48,6 +53,10 @@ class AgentConfig:
     @property
     def journal_dir(self) -> Path:
         return self.guardian_dir / "journal"
+
+    @property
+    def mirror_dir(self) -> Path | None:
+        return None if self.runtime_dir is None else self.runtime_dir / "journal"
 
     @property
     def events_dir(self) -> Path:
@@ -75,10 +84,12 @@ def load(path: Path) -> AgentConfig:
             f"or name another with --config or {PATH_VARIABLE}"
         )
     table = tomlfile.load(path)
+    state_dir = _path(table, "state_dir", DEFAULT_STATE)
     config = AgentConfig(
         name=_matching(table, "name", NAME, NAME_ALLOWED),
         controller=_address(table, "controller"),
-        state_dir=_path(table, "state_dir", DEFAULT_STATE),
+        state_dir=state_dir,
+        runtime_dir=_runtime(table, state_dir),
         policy=_path(table, "policy", DEFAULT_POLICY),
         supervisor=_supervisor(table),
         link_user=table.text("link_user", "blackstart"),
@@ -98,6 +109,7 @@ def render(config: AgentConfig) -> str:
         "name": config.name,
         "controller": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "state_dir": str(config.state_dir),
+        **({} if config.runtime_dir is None else {"runtime_dir": str(config.runtime_dir)}),
         "policy": str(config.policy),
         "supervisor": config.supervisor,
         "link_user": config.link_user,
@@ -183,6 +195,14 @@ def _path(table: tomlfile.Table, key: str, default: Path) -> Path:
     if not value.is_absolute():
         table.fail(key, f"must be an absolute path, not {str(value)!r}")
     return value
+
+
+def _runtime(table: tomlfile.Table, state_dir: Path) -> Path | None:
+    """Two agents must not share one: only the usual state directory has the usual one beside it."""
+    default = DEFAULT_RUNTIME if state_dir == DEFAULT_STATE else None
+    if not table.text("runtime_dir", str(default or "")):
+        return None
+    return _path(table, "runtime_dir", DEFAULT_RUNTIME)
 
 
 def _supervisor(table: tomlfile.Table) -> str:

@@ -34,7 +34,7 @@ def open_faults(config: AgentConfig) -> list[OpenFault]:
     """Every fault that has a record on this host."""
     if not config.journal_dir.is_dir():
         return []
-    with Journal(config.journal_dir) as journal:
+    with Journal(config.journal_dir, config.mirror_dir) as journal:
         return [
             OpenFault(
                 order_id=entry.record.order_id,
@@ -51,7 +51,7 @@ def open_faults(config: AgentConfig) -> list[OpenFault]:
 
 def revert_all(config: AgentConfig, reason: str) -> Recovered:
     """Every fault is ended, by a guardian that answers or else by this process; `stayed` says what is not."""
-    with Journal(config.journal_dir) as journal:
+    with Journal(config.journal_dir, config.mirror_dir) as journal:
         if journal.lock(open_host.owner_line("revert")):
             return open_host.revert_all(config, journal, reason, REVERT_TIMEOUT_S)
         owner = open_host.parse_owner(journal.owner())

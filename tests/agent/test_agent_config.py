@@ -19,6 +19,12 @@ def test_two_keys_are_enough(tmp_path: Path) -> None:
     loaded = config.load(write(tmp_path, GOOD))
     assert (loaded.name, loaded.controller, loaded.stream_grace_ms) == ("db-1", ("10.0.0.1", 8471), 1000)
     assert loaded.journal_dir == Path("/var/lib/blackstart-agent/guardian/journal")
+    assert loaded.mirror_dir == Path("/run/blackstart-agent/journal")
+
+
+@pytest.mark.parametrize("text", ['state_dir = "/srv/other"', 'runtime_dir = ""'])
+def test_an_agent_beside_the_usual_one_does_not_share_its_copies(tmp_path: Path, text: str) -> None:
+    assert config.load(write(tmp_path, GOOD + text)).mirror_dir is None
 
 
 def test_what_is_rendered_loads_as_the_same(tmp_path: Path) -> None:
@@ -26,6 +32,7 @@ def test_what_is_rendered_loads_as_the_same(tmp_path: Path) -> None:
         name="db-1",
         controller=("fd00::1", 8471),
         state_dir=tmp_path / "state",
+        runtime_dir=tmp_path / "run",
         policy=tmp_path / 'od"d.toml',
         supervisor="runit:/run/service",
         link_user="",
@@ -48,6 +55,7 @@ def test_what_is_rendered_loads_as_the_same(tmp_path: Path) -> None:
         ('name = "a"\ncontroller = "::1:5"', "controller: must be host:port"),
         ('name = "a"\ncontroller = "a:70000"', "controller: must be host:port"),
         (GOOD + 'state_dir = "x"', "state_dir: must be an absolute path"),
+        (GOOD + 'runtime_dir = "x"', "runtime_dir: must be an absolute path"),
         (GOOD + 'supervisor = "upstart"', 'supervisor: must be "systemd" or'),
         (GOOD + "stream_grace_ms = -1", "stream_grace_ms: must be a whole number from 0 to 60000"),
         (GOOD + "stream_grace_ms = true", "stream_grace_ms: must be a whole number"),

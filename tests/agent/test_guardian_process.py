@@ -77,6 +77,13 @@ def test_a_killed_guardian_leaves_nothing_paused(paused: Bench) -> None:
     assert paused.spooled()[-2:] == [("REVERTING", "guardian died"), ("REVERTED", "guardian died")]
 
 
+def test_a_record_that_its_disk_has_lost_still_ends_its_fault(paused: Bench) -> None:
+    for file in paused.config.journal_dir.glob("*.json"):
+        file.unlink()
+    paused.kill(signal.SIGKILL)
+    ends_clean(paused)
+
+
 def test_a_frozen_guardian_is_killed_after_the_lease_and_leaves_nothing_paused(host: Bench) -> None:
     host.start()
     host.pause(str(uuid.uuid4()), lease_ms=1_000)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from blackstart_agent.guardian.journal import Journal, Progress, Record
+from blackstart_agent.guardian.journal import Contents, Journal, Progress, Record
 
 ID = "6f1f9f3e-7c58-4a1c-9f0c-0d6f6f1b8a11"
 RECORD = Record(
@@ -157,3 +157,42 @@ def test_the_lock_is_free_after_close(tmp_path: Path) -> None:
         assert first.lock("a")
     with Journal(tmp_path) as second:
         assert second.lock("b")
+
+
+def mirrored(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "disk", tmp_path / "memory")
+
+
+@pytest.mark.parametrize("damage", ["lost", "overwritten", "cut"])
+def test_a_record_whose_file_is_gone_is_read_from_its_copy_until_it_is_removed(
+    tmp_path: Path, damage: str
+) -> None:
+    mirrored(tmp_path).open(RECORD, ARMED)
+    path = tmp_path / "disk" / f"{ID}.json"
+    path.unlink()
+    if damage != "lost":
+        path.write_bytes(b"" if damage == "cut" else b"\xff" * 4096)
+    journal = mirrored(tmp_path)
+    (entry,) = journal.load(quarantine=True).entries
+    assert (entry.record, entry.progress) == (RECORD, Progress())
+    journal.remove(ID)
+    assert mirrored(tmp_path).load() == Contents()
+
+
+def test_what_has_ended_is_not_read_from_a_copy(tmp_path: Path) -> None:
+    journal = mirrored(tmp_path)
+    journal.open(RECORD, ARMED)
+    assert len(journal.load().entries) == 1
+    journal.remove(ID)
+    assert journal.load() == Contents()
+    (tmp_path / "memory" / f"{ID}.json").write_bytes(b"damaged")
+    assert journal.load(quarantine=True) == Contents()
+
+
+def test_without_room_for_copies_the_journal_works(tmp_path: Path) -> None:
+    (tmp_path / "memory").write_text("a file in its place")
+    journal = mirrored(tmp_path)
+    journal.open(RECORD, ARMED)
+    assert [entry.record for entry in journal.load().entries] == [RECORD]
+    journal.remove(ID)
+    assert journal.load() == Contents()

@@ -69,15 +69,24 @@ class Contents:
 
 @dataclass(slots=True)
 class Journal:
-    """One directory. Only the holder of its lock writes; anyone who may read it can `load`."""
+    """One directory. Only the holder of its lock writes; anyone who may read it can `load`.
+
+    `mirror`, on another file system, takes a copy of each record, as far as it can: a record whose file is
+    lost or damaged beyond its two lines is read from there. What a reboot takes from it needs no revert.
+    """
 
     directory: Path
+    mirror: Path | None = None
     _directory: int = -1
     _lock: int = -1
+    _mirror: int = -1
     _offsets: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._directory = files.open_directory(self.directory)
+        if self.mirror is not None:
+            with contextlib.suppress(OSError):
+                self._mirror = files.open_directory(self.mirror)
 
     def __enter__(self) -> Journal:
         return self
@@ -89,10 +98,10 @@ class Journal:
 
     def close(self) -> None:
         """The lock is free again."""
-        for handle in (self._lock, self._directory):
+        for handle in (self._lock, self._directory, self._mirror):
             if handle >= 0:
                 os.close(handle)
-        self._lock = self._directory = -1
+        self._lock = self._directory = self._mirror = -1
 
     def __del__(self) -> None:
         self.close()  # the descriptors go with their owner, as those of a file object do
@@ -145,6 +154,9 @@ class Journal:
                 os.unlink(name, dir_fd=self._directory)
             raise
         self._offsets[record.order_id] = 2 * len(line) + 2
+        if self._mirror >= 0:
+            with contextlib.suppress(OSError):
+                files.replace(self._mirror, name, line)
 
     def update(self, order_id: str, progress: Progress) -> None:
         """The progress is on the disk; the record itself is not touched. Needs no room."""
@@ -161,33 +173,30 @@ class Journal:
     def remove(self, order_id: str) -> None:
         """The order has no record any more. Removing one that has none is fine."""
         self._offsets.pop(order_id, None)
+        if self._mirror >= 0:  # before the record: what only the copy knows would be reverted for nothing
+            with contextlib.suppress(OSError):
+                os.unlink(_name(order_id), dir_fd=self._mirror)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_name(order_id), dir_fd=self._directory)
         os.fsync(self._directory)
 
     def load(self, *, quarantine: bool = False) -> Contents:
         """Every open order. `quarantine` sets aside what cannot be read, so that it is reported once."""
+        own, copies = _records(self._directory), [] if self._mirror < 0 else _records(self._mirror)
         entries: list[Entry] = []
         bad: list[str] = []
-        for name in sorted(os.listdir(self._directory)):  # noqa: PTH208 - by descriptor, as everything here
-            if not name.endswith(SUFFIX) or name.startswith("."):
-                continue
-            entry = self._entry(name)
+        for name in sorted({*own, *copies}):
+            entry = _entry(self._directory, name) or _entry(self._mirror, name)
             if entry is not None:
                 entries.append(entry)
                 continue
+            if name not in own:
+                continue  # a damaged copy of what has ended
             bad.append(name)
             if quarantine:
                 with contextlib.suppress(OSError):
                     os.rename(name, name + BAD_SUFFIX, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         return Contents(tuple(entries), tuple(bad))
-
-    def _entry(self, name: str) -> Entry | None:
-        try:
-            lines = files.read(self._directory, name).split(b"\n")
-        except OSError:
-            return None
-        return _parse(name, lines)
 
     def _exists(self, name: str) -> bool:
         try:
@@ -206,6 +215,20 @@ def _name(order_id: str) -> str:
     if not valid_id(order_id):
         raise ValueError(f"order id {order_id!r} is not a UUID in lower case")
     return order_id + SUFFIX
+
+
+def _records(directory: int) -> list[str]:
+    names = os.listdir(directory)
+    return [name for name in names if name.endswith(SUFFIX) and not name.startswith(".")]
+
+
+def _entry(directory: int, name: str) -> Entry | None:
+    """None when it is not there, or cannot be read."""
+    try:
+        lines = files.read(directory, name).split(b"\n")
+    except OSError:
+        return None
+    return _parse(name, lines)
 
 
 def _line(value: Mapping[str, object]) -> bytes:

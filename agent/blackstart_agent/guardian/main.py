@@ -318,7 +318,7 @@ def run(config_path: Path, link_program: Sequence[str] = LINK_PROGRAM) -> int:
     for missing in hardening.harden():
         log.warning("%s", missing)
     agent_config.make_state(config)
-    with Journal(config.journal_dir) as journal:
+    with Journal(config.journal_dir, config.mirror_dir) as journal:
         if not journal.lock(open_host.owner_line("guardian"), LOCK_TIMEOUT_S):
             raise AgentError(
                 f"{config.journal_dir}/lock is held by {journal.owner() or 'another process'}; "

@@ -136,7 +136,7 @@ def _take_over(config_path: str, reason: str, link_pid: int) -> int:
     from blackstart_agent.guardian.journal import Journal
 
     config = agent_config.load(Path(config_path))
-    with Journal(config.journal_dir) as journal:
+    with Journal(config.journal_dir, config.mirror_dir) as journal:
         if not journal.lock(open_host.owner_line("sentry"), LOCK_TIMEOUT_S):
             return 0  # a new guardian has it, and reverts what it found
         done = open_host.revert_all(config, journal, reason, REVERT_TIMEOUT_S)
