@@ -148,8 +148,8 @@ def finish(kept: Kept, by: str) -> Change:
     record = fold(kept.entries)
     if (attempt := record.open_attempt) is not None:
         raise Refused(f"game day {kept.row.id}: run {attempt.run} is under way; wait for it, or abort")
-    found = f"{len(record.findings)} findings so far" if record.findings else "no findings"
-    return Change((NewEntry(EntryKind.FINISHED, by, found),), GameDayState.FINISHED)
+    text = "" if record.findings else "no findings so far"
+    return Change((NewEntry(EntryKind.FINISHED, by, text),), GameDayState.FINISHED)
 
 
 # ---- what was learnt --------------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ def markdown_text(view: DayView) -> str:
 
 
 def window_text(view: DayView) -> str:
-    window = view.window
-    return f"{window['start'].replace('T', ' ')} to {window['end'].replace('T', ' ')} {window['zone']}"
+    start, end = (view.window[key].replace("T", " ").removesuffix(":00") for key in ("start", "end"))
+    return f"{start} to {end} {view.window['zone']}"
 
 
 def _head(view: DayView) -> list[str]:
