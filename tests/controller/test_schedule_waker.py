@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from apscheduler.jobstores.memory import MemoryJobStore
 from blackstart_controller.errors import InvalidDocument, NoTargets, Refused, UsageError
+from blackstart_controller.schedule.alarm import ApschedulerAlarms
 from blackstart_controller.schedule.model import DueState, Schedule
 from blackstart_controller.schedule.service import Schedules
 from support.scheduled import DOCUMENT, Stage
@@ -281,6 +283,13 @@ def test_a_schedule_that_cannot_be_is_refused_with_what_is_allowed(words: dict[s
             assert await schedules.all() == []
 
     play(scene)
+
+
+async def test_alarms_are_kept_in_memory_only_where_nothing_is_unpickled() -> None:
+    alarms = ApschedulerAlarms()
+    alarms.start(lambda: None)
+    assert {type(store) for store in alarms._scheduler._jobstores.values()} == {MemoryJobStore}
+    alarms.close()
 
 
 def test_adding_warns_of_what_would_be_refused_now_and_a_name_is_taken_once() -> None:
