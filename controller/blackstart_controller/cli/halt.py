@@ -12,7 +12,10 @@ from blackstart_controller.cli.output import output_option, write, write_json
 from blackstart_controller.cli.session import connect
 from blackstart_controller.errors import UsageError
 
-REVERTING = "every agent is told to revert all its faults"
+REVERTING = (
+    "every agent is told to revert all its faults; runs may start again at once: "
+    "to keep them from it: blackstart lever engage --reason TEXT"
+)
 
 
 @click.command()

@@ -37,7 +37,7 @@ ENTRIES = {
         "experiment:experiment", "Experiment documents: init, validate, explain, export. Needs no controller."
     ),
     "plan": Entry("plan:plan", "Show exactly what a run would hit, from the agents themselves."),
-    "run": Entry("run:run", "Run an experiment; list, show, watch runs."),
+    "run": Entry("run:run", "Run an experiment; list, show, watch, approve, deny runs."),
     "schedule": Entry(
         "schedule:schedule", "When experiments run by themselves: add, list, show, next, arm, pause, remove."
     ),
@@ -45,10 +45,15 @@ ENTRIES = {
     "gameday": Entry(
         "gameday:gameday", "Game days: plan, check, start, go, note, finding, finish, report, calendar-url."
     ),
+    "lever": Entry("lever:lever", "Stop everything and keep it stopped: engage, release, status."),
     "halt": Entry("halt:halt", "Halt one run or all; every fault is reverted."),
     "report": Entry("report:report", "Write the report of a run as HTML, JSON or Markdown."),
     "gate": Entry("gate:gate", "A stage of a pipeline: run, compare, one exit code, JUnit."),
     "notify": Entry("notify:notify", "Who is told of what happens: webhooks, chat, e-mail."),
+    "operator": Entry("operator:operator", "Who may do what: create, list, revoke, log."),
+    "environment": Entry(
+        "environment:environment", "Parts of the fleet with rules of their own: set, list, show, remove."
+    ),
     "lab": Entry("lab:lab", "Hosts made of namespaces: up, status, exec, down."),
 }
 

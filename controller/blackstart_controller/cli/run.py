@@ -1,4 +1,4 @@
-"""`blackstart run FILE` and `blackstart run list|show|watch`."""
+"""`blackstart run FILE` and `blackstart run list|show|watch|approve|deny`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from blackstart_controller.cli.approval import approve, deny, start_run
 from blackstart_controller.cli.documents import body_of, read_checked, set_option
 from blackstart_controller.cli.host import rows_of
 from blackstart_controller.cli.output import output_option, progress, write, write_json
@@ -26,9 +27,9 @@ class RunGroup(click.Group):
         return [name for name, command in self.commands.items() if not command.hidden]
 
 
-@click.group(cls=RunGroup, subcommand_metavar="FILE [--wait] | list | show RUN | watch RUN")
+@click.group(cls=RunGroup, subcommand_metavar="FILE [--wait] | list | show | watch | approve | deny RUN")
 def run() -> None:
-    """Run the experiment in FILE (see `run start --help`), or list, show and watch runs."""
+    """Run the experiment in FILE (see `run start --help`), or list, show, watch, approve and deny runs."""
 
 
 @run.command(hidden=True)
@@ -36,10 +37,21 @@ def run() -> None:
 @click.option(
     "--wait/--no-wait", default=False, help="Follow the run to its end and exit with its exit code."
 )
+@click.option(
+    "--plan", "plan_hash", metavar="HASH", help="Only if this is the plan; at least its first 8 digits."
+)
 @set_option
 @output_option
 @click.pass_context
-def start(ctx: click.Context, file: Path, wait: bool, parameters: dict[str, str], form: str) -> int:
+def start(
+    ctx: click.Context,
+    /,
+    file: Path,
+    wait: bool,
+    plan_hash: str | None,
+    parameters: dict[str, str],
+    form: str,
+) -> int:
     """Run the experiment in FILE.
 
     The document is checked here first. With --wait, progress goes to standard error and the result to
@@ -50,7 +62,8 @@ def start(ctx: click.Context, file: Path, wait: bool, parameters: dict[str, str]
     document = read_checked(file, parameters)
     key = str(uuid.uuid4())
     with connect(ctx) as client, Interrupts() as interrupts:
-        run_id: str = client.post("v1", "runs", body=body_of(document), key=key)["id"]
+        wanted = {} if plan_hash is None else {"plan_hash": plan_hash.lower()}
+        run_id = start_run(client, body_of(document) | wanted, key, interrupts)
         if wait:
             from blackstart_controller.cli.wait import follow_to_end
 
@@ -102,3 +115,7 @@ def watch(ctx: click.Context, run_id: str, form: str) -> int:
 
     with connect(ctx) as client, Interrupts() as interrupts:
         return watch_to_end(client, run_id, interrupts, form)
+
+
+run.add_command(approve)
+run.add_command(deny)

@@ -17,6 +17,7 @@ FIELDS = {
     "id": "run",
     "experiment": "experiment",
     "state": "state",
+    "waits_for": "waits for",
     "verdict": "verdict",
     "reverted": "revert",
     "exit_code": "exit code",
@@ -29,8 +30,14 @@ FIELDS = {
     "ended": "ended",
     "plan_hash": "plan",
 }
-LIST = ("id", "experiment", "state", "verdict", "reverted", "created")
-LEFT_OUT = ("created", "experiment", "reverted", "verdict")  # in this order, on a terminal that is too narrow
+LIST = ("id", "experiment", "trigger", "state", "verdict", "reverted", "created")
+LEFT_OUT = (
+    "created",
+    "trigger",
+    "experiment",
+    "reverted",
+    "verdict",
+)  # in this order, on a terminal that is too narrow
 WIDE = 10_000  # not a terminal: nothing is left out
 
 

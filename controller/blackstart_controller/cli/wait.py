@@ -72,14 +72,12 @@ def _wants_halt(run_id: str, signal: Interrupted, interrupts: Interrupts) -> boo
         return True
     try:
         with interrupts.allowed():
-            return not _answer(f"halt the run {run_id}? Every fault is reverted [Y/n] ").startswith(
-                ("n", "N")
-            )
+            return not ask(f"halt the run {run_id}? Every fault is reverted [Y/n] ").startswith(("n", "N"))
     except Interrupted:  # a second Ctrl-C is a yes, and so is the end of input
         return True
 
 
-def _answer(question: str) -> str:
+def ask(question: str) -> str:
     """The line that the person types. Short waits: a signal just before a long one would be slept over."""
     sys.stderr.write(question)
     sys.stderr.flush()

@@ -14,7 +14,7 @@ from blackstart_controller.runs.context import REFUSED_EXIT, Result, RunContext
 from blackstart_controller.runs.hold import halted
 from blackstart_controller.runs.launch import Launch
 from blackstart_controller.runs.states import RunState
-from blackstart_controller.store.model import StoreFailed
+from blackstart_controller.store.model import RunChange, StoreFailed
 
 
 @dataclass(slots=True)
@@ -46,7 +46,8 @@ class Waiting:
 
     async def approve(self, by: str) -> None:
         self.check_open()
-        await self.ctx.log.add("approved", {"by": by, "text": f"approved by {by}"})
+        change = RunChange(approved_by=by)
+        await self.ctx.log.add("approved", {"by": by, "text": f"approved by {by}"}, change=change)
         self.check_open()
         self.decision.set_result(None)
 

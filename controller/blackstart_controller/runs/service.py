@@ -33,7 +33,7 @@ from blackstart_controller.runs.recovery import interrupted
 from blackstart_controller.runs.settings import Settings
 from blackstart_controller.runs.states import RunState
 from blackstart_controller.spec.document import Document
-from blackstart_controller.store.model import NewRun, RunEvent, RunRow
+from blackstart_controller.store.model import NewRun, RunChange, RunEvent, RunRow
 from blackstart_controller.store.ports import Store
 
 Planner: TypeAlias = Callable[[Document, FleetSnapshot], Plan]
@@ -286,8 +286,9 @@ def _same(known: RunRow, launch: Launch) -> str:
 
 async def _agreed(ctx: RunContext, launch: Launch) -> None:
     """A run that a second person has agreed to before it was due."""
-    by = launch.approved_by
-    await ctx.log.try_add("approved", {"by": by, "text": f"approved by {by} before"})
+    by = launch.approved_by or ""
+    data = {"by": by, "text": f"approved by {by} before"}
+    await ctx.log.try_add("approved", data, change=RunChange(approved_by=by))
     await walk(ctx)
 
 

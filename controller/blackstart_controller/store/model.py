@@ -59,6 +59,7 @@ class RunRow:
     halted_by: str | None = None
     reason: str | None = None
     environments: tuple[str, ...] = ()
+    approved_by: str | None = None  # the second person
 
 
 class RunChange(TypedDict, total=False):
@@ -71,6 +72,7 @@ class RunChange(TypedDict, total=False):
     ended: str
     halted_by: str
     reason: str
+    approved_by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ RUNS = Table(
     Column("halted_by", Text),
     Column("reason", Text),
     Column("environments", Text, nullable=False, server_default=""),
+    Column("approved_by", Text),
     sqlite_strict=True,
 )
 

@@ -20,6 +20,7 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("trigger", sa.Text(), nullable=False, server_default="manual"))
     op.add_column("tokens", sa.Column("role", sa.Text(), nullable=False, server_default=""))
     op.add_column("runs", sa.Column("environments", sa.Text(), nullable=False, server_default=""))
+    op.add_column("runs", sa.Column("approved_by", sa.Text(), nullable=True))
     op.execute("UPDATE tokens SET role = 'admin' WHERE kind = 'operator'")  # they could do everything
     _environments()
     _log()
