@@ -96,6 +96,12 @@ def test_a_window_is_the_same_moment_for_everybody() -> None:
     ]
 
 
+def test_the_example_of_the_manual_is_valid() -> None:
+    manual = (ROOT / "docs" / "gamedays.md").read_text()
+    example = manual.partition("```yaml\n")[2].partition("```")[0]
+    assert load_gameday(example, "gamedays.md").experiments[2].hold is False
+
+
 def test_the_published_schema_is_the_models_own() -> None:
     published = json.loads((ROOT / "docs" / "gameday.schema.json").read_text())
     assert published == gameday_schema()

@@ -84,7 +84,7 @@ class GameDays:
         planned = await plan_all(self._sources.runs, row.experiments)
         entry = NewEntry(EntryKind.PLANNED, by, row.title)
         if replaces:
-            kept = await self.change(replaces, partial(_replaced, row=row, entry=entry))
+            kept = await self._change(replaces, partial(_replaced, row=row, entry=entry))
         else:
             kept = await self.get((await self._store.create(row, entry, self._now())).id)
         self.timers.look()
@@ -105,7 +105,7 @@ class GameDays:
         check_state(gameday_id, kept.row.state, GameDayState.PLANNED)
         kept = await self.self_check(kept)
         for item in done:
-            kept = await self.change(gameday_id, partial(decide.tick, by=by, item=item))
+            kept = await self._change(gameday_id, partial(decide.tick, by=by, item=item))
         return kept
 
     async def self_check(self, kept: Kept) -> Kept:
@@ -126,7 +126,7 @@ class GameDays:
         bad = sum(not one.ok for one in found)
         text = f"{bad} of {len(found)} not good" if bad else f"all {len(found)} good"
         entry = NewEntry(EntryKind.CHECKED, ITSELF, text, {"results": results})
-        return await self.change(kept.row.id, lambda _: Change((entry,)))
+        return await self._change(kept.row.id, lambda _: Change((entry,)))
 
     # ---- the day ----
 
@@ -136,7 +136,7 @@ class GameDays:
         if kept.row.state == GameDayState.PLANNED:
             await self.self_check(kept)
         now = self._clock.wall()
-        kept = await self.change(gameday_id, partial(decide.start, by=by, override=override, now=now))
+        kept = await self._change(gameday_id, partial(decide.start, by=by, override=override, now=now))
         await self._conductor.go_on(kept)
         return await self.get(gameday_id)
 
@@ -144,26 +144,26 @@ class GameDays:
         """A zero-notice day: its first experiment begins with it, whatever hold points it has."""
         kept = await self.self_check(await self.get(gameday_id))
         before = kept.row.state
-        kept = await self.change(gameday_id, decide.start_unannounced)
+        kept = await self._change(gameday_id, decide.start_unannounced)
         if before == GameDayState.PLANNED and kept.row.state == GameDayState.RUNNING:
             await self._conductor.go_by_itself(kept)
 
     async def go(self, gameday_id: str, by: str, override: str = "") -> str:
         """The id of the run of the next experiment, which has been started."""
         now = self._clock.wall()
-        kept = await self.change(gameday_id, partial(decide.go, by=by, override=override, now=now))
+        kept = await self._change(gameday_id, partial(decide.go, by=by, override=override, now=now))
         return await self._conductor.launch(kept)
 
     async def abort(self, gameday_id: str, by: str, reason: str) -> Kept:
         """Its run is being halted, first; then the day is over."""
         await self._conductor.halt(gameday_id, reason, by)
-        kept = await self.change(gameday_id, partial(decide.abort, by=by, reason=reason))
+        kept = await self._change(gameday_id, partial(decide.abort, by=by, reason=reason))
         await self._conductor.halt(gameday_id, reason, by)  # one that was being started meanwhile
         self.timers.look()
         return kept
 
     async def finish(self, gameday_id: str, by: str) -> Kept:
-        kept = await self.change(gameday_id, partial(decide.finish, by=by))
+        kept = await self._change(gameday_id, partial(decide.finish, by=by))
         self.timers.look()
         return kept
 
@@ -171,20 +171,20 @@ class GameDays:
 
     async def note(self, gameday_id: str, by: str, text: str) -> Kept:
         entry = NewEntry(EntryKind.NOTE, by, text)
-        return await self.change(gameday_id, lambda _: Change((entry,)))
+        return await self._change(gameday_id, lambda _: Change((entry,)))
 
     async def finding(self, gameday_id: str, by: str, text: str, told: Mapping[str, str]) -> Kept:
-        return await self.change(gameday_id, partial(decide.finding, by=by, text=text, told=told))
+        return await self._change(gameday_id, partial(decide.finding, by=by, text=text, told=told))
 
     async def retest(self, gameday_id: str, by: str, number: int, run: str) -> Kept:
         await self._sources.runs.get(run)  # it exists
-        return await self.change(gameday_id, partial(decide.retest, by=by, number=number, run=run))
+        return await self._change(gameday_id, partial(decide.retest, by=by, number=number, run=run))
 
     async def judge(self, gameday_id: str, by: str, number: int, result: str, text: str) -> Kept:
         if result not in decide.RESULTS:
             raise UsageError(f"hypothesis: must be one of {', '.join(decide.RESULTS)}, got {result[:80]!r}")
         decided = partial(decide.judge, by=by, number=number, result=result, text=text)
-        return await self.change(gameday_id, decided)
+        return await self._change(gameday_id, decided)
 
     # ---- what is shown ----
 
@@ -213,7 +213,7 @@ class GameDays:
         await self.timers.close()
         await self._conductor.close()
 
-    async def change(self, gameday_id: str, decided: Decide) -> Kept:
+    async def _change(self, gameday_id: str, decided: Decide) -> Kept:
         kept = await self._store.change(gameday_id, decided, self._now())
         if kept is None:
             raise _unknown(gameday_id)
