@@ -8,14 +8,12 @@ from typing import Any
 
 import click
 
-from blackstart_controller.cli.output import output_option, write, write_json
+from blackstart_controller.cli.output import output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
 from blackstart_controller.errors import UsageError
 
-REVERTING = (
-    "every agent is told to revert all its faults; runs may start again at once: "
-    "to keep them from it: blackstart lever engage --reason TEXT"
-)
+REVERTING = "every agent is told to revert all its faults"
+AGAIN = "runs may start again at once; to keep them from it: blackstart lever engage --reason TEXT"
 
 
 @click.command()
@@ -39,6 +37,8 @@ def halt(ctx: click.Context, run_id: str, everything: bool, reason: str, form: s
         write_json(answer)
     else:
         write(_all_told(answer) if everything else _one_told(run_id, answer))
+    if everything:
+        progress(AGAIN)
 
 
 def _one_told(run_id: str, found: Mapping[str, Any]) -> str:
