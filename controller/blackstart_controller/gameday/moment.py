@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 
-
 ROOM = timedelta(hours=1)  # at the window's end, or half of a short one: people must still be there
 
 
