@@ -31,6 +31,7 @@ class Script:
     events: list[dict[str, Any]] = field(default_factory=list)
     report: dict[str, Any] | None = None
     error: tuple[int, str, str] | None = None  # answer everything with it
+    protected: bool = False  # a run needs the hash of `plan`
     halting_confirms: bool = True
     drop_stream_after: int = 0  # break the stream once, after so many events
     posts: list[tuple[str, Any, str]] = field(default_factory=list)
@@ -107,6 +108,12 @@ class Handler(BaseHTTPRequestHandler):
                 script.end("halted", 4)
             halting = script.run | ({} if ended else {"state": "halting"})
             self._json(200, {"halted": [] if ended else [RUN]} if self.path == "/v1/halt" else halting)
+        elif script.protected and self.path == "/v1/runs" and "plan_hash" not in body:
+            told = {
+                "code": "plan_hash_needed",
+                "message": "environment vault is protected; then: --plan 0123abcd",
+            }
+            self._json(409, {"error": told})
         else:
             self._json(201, {"id": RUN})
 

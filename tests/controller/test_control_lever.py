@@ -11,7 +11,8 @@ from blackstart_controller.control.leverfile import SLOT_BYTES, SLOTS, LeverFile
 from blackstart_controller.control.model import Environment, LeverState
 from blackstart_controller.errors import Refused
 from blackstart_controller.runs.states import RunState
-from blackstart_controller.store.model import StoreFailed
+from blackstart_controller.store.memory import MemoryStore
+from blackstart_controller.store.model import NewRun, RunRow, StoreFailed
 from support.controlled import ControlledScene
 from support.virtual import run_virtual
 
@@ -129,20 +130,27 @@ def test_no_run_begins_after_engage_returned_whatever_the_moment(tmp_path: Path)
         run_virtual(scenario(turns))
 
 
-def test_a_run_whose_row_was_being_written_meanwhile_is_halted_before_it_arms(scene: ControlledScene) -> None:
+class SlowStore(MemoryStore):
+    """A new run is stored once `go` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def create_run(self, run: NewRun) -> tuple[RunRow, bool]:
+        await self.go.wait()
+        return await super().create_run(run)
+
+
+def test_a_run_whose_row_was_being_written_meanwhile_is_halted_before_it_arms(tmp_path: Path) -> None:
     async def scenario() -> None:
+        store = SlowStore()
+        scene = ControlledScene(tmp_path, store=store)
         await scene.boot()
-        create, engaged = scene.store.create_run, asyncio.Event()
-
-        async def slow(run: object) -> object:
-            await engaged.wait()
-            return await create(run)
-
-        scene.store.create_run = slow
         starting = asyncio.create_task(scene.launch())
         await asyncio.sleep(1)
         await scene.lever.engage("bob", "fire")
-        engaged.set()
+        store.go.set()
         row = await scene.ended(await starting)
         assert (row.verdict, row.halted_by, row.reverted) == ("halted", "bob", "confirmed")
         assert not any(what in ("arm", "inject") for what, _host in scene.fleet.calls)
@@ -171,19 +179,11 @@ def test_with_a_dead_database_the_lever_engages_and_its_log_follows(scene: Contr
         await scene.boot()
         run_id = await scene.launch()
         await scene.until_state(run_id, RunState.HOLDING)
-        record, broken = scene.control.record, True
-
-        async def failing(event: object) -> None:
-            if broken:
-                raise StoreFailed("disk full")
-            await record(event)  # type: ignore[arg-type]
-
-        scene.control.record = failing  # type: ignore[method-assign]
-        scene.store.broken = "disk full"
+        scene.store.broken = scene.control.broken = "disk full"
         assert (await scene.lever.engage("bob", "fire")).warning == ""
         await scene.until(scene.clean, 2.0)
         assert scene.file.read() == Record(1, scene.lever.engaged())
-        broken, scene.store.broken = False, ""
+        scene.store.broken = scene.control.broken = ""
         assert (await scene.ended(run_id)).verdict == "halted"
         await asyncio.sleep(10)
         assert [event.type for event in await scene.control.events()] == ["lever.engaged"]

@@ -27,8 +27,8 @@ class ControlledScene(Scene):
 
     lever: Lever
 
-    def __init__(self, folder: Path, *environments: Environment, targets: int = 2) -> None:
-        super().__init__(targets)
+    def __init__(self, folder: Path, *environments: Environment, targets: int = 2, store: Any = None) -> None:
+        super().__init__(targets, store=store)
         self.file = LeverFile(folder / "lever")
         self.control = MemoryControl(runs=lambda: list(self.store._runs.values()))
         self.first = environments

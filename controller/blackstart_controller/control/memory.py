@@ -8,15 +8,16 @@ from blackstart_controller.control.model import ControlEvent, Environment
 from blackstart_controller.control.ports import RecentRun
 from blackstart_controller.security.memory import MemoryTokens
 from blackstart_controller.security.ports import StoredToken
-from blackstart_controller.store.model import RunRow
+from blackstart_controller.store.model import RunRow, StoreFailed
 
 
 class MemoryControl:
-    """ControlStore. `runs` gives all runs, for the daily limit."""
+    """ControlStore. `runs` gives all runs, for the daily limit. Set `broken` to make `record` fail."""
 
     def __init__(
         self, tokens: MemoryTokens | None = None, runs: Callable[[], Sequence[RunRow]] = tuple
     ) -> None:
+        self.broken = ""
         self._tokens = tokens or MemoryTokens()
         self._runs = runs
         self._environments: dict[str, Environment] = {}
@@ -52,6 +53,8 @@ class MemoryControl:
         return digests
 
     async def record(self, event: ControlEvent) -> None:
+        if self.broken:
+            raise StoreFailed(f"the database refused a write: {self.broken}")
         self._events.append(event)
 
     async def events(self, limit: int = 200) -> Sequence[ControlEvent]:
