@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -302,18 +303,21 @@ def holding(shop: Lab) -> str:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Job]:
     """A job with a lab of its own; afterwards no process, namespace, mount or file of it is there."""
-    before = remains()
     (tmp_path / "lab.yaml").write_text(LAB.format(name="gate-own"))
     yield Job(tmp_path, {})
     wait_for(lambda: not (states_root() / "gate-own").exists() or None, 60, "the lab's files to go")
-    wait_for(lambda: remains() <= before or None, 10, f"{remains() - before} to go")
+    wait_for(lambda: not remains(tmp_path) or None, 10, f"{remains(tmp_path)} to go")
 
 
-def remains() -> set[str]:
-    """Keepers, agents, controllers and supervisors, and mounts of labs, on this machine."""
-    mounts = {line for line in Path("/proc/mounts").read_text().splitlines() if "blackstart" in line}
-    words = ("blackstart_lab", "blackstart_agent", "runsvdir", "blackstart-lab", "gate-own")
-    return mounts | {f"{pid} {text}" for pid, text in commands() if any(word in text for word in words)}
+def remains(folder: Path) -> set[str]:
+    """What there is of the job and its lab: mounts, processes in its folder, processes that see its files."""
+    found = {line for line in Path("/proc/mounts").read_text().splitlines() if "gate-own" in line}
+    for pid, text in commands():
+        with suppress(OSError):
+            entry = Path(f"/proc/{pid}")
+            if "gate-own" in (entry / "mountinfo").read_text() or (entry / "cwd").readlink() == folder:
+                found.add(f"{pid} {text}")
+    return found
 
 
 def commands() -> Iterator[tuple[int, str]]:
@@ -348,6 +352,7 @@ def test_a_lab_of_its_own_comes_and_goes_with_the_job(own: Job) -> None:
 def test_a_cancelled_job_leaves_no_lab(number: signal.Signals, own: Job) -> None:
     process = own.start(experiment(hold="30s"), "--lab lab.yaml")
     brought_up(process)
+    assert len(remains(own.folder)) > 10, "else this could not see what is left"
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGTERM else -signal.SIGKILL)
