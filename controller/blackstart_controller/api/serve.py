@@ -160,14 +160,14 @@ async def controller(
             name,
             schedules,
             notices,
-            await _open_control(store, tokens, lever, runs, clock),
+            _control(store, tokens, lever, runs, clock),
             await _start_gamedays(stack, store, Sources(runs, hub, outside, lever), clock, notices),
             Feeds(SqlFeeds(store), tokens),
         )
         await _start_api(stack, create_app(parts), pair, sock)
         url = f"https://{_bracketed(WILDCARDS.get(listen[0], listen[0]))}:{api_port}"
         admin_file = state / "admin.json"
-        await _keep_admin_context(stack, admin_file, url, tokens, authority.certificate_pem)
+        await _keep_admin_context(stack, admin_file, url, parts)
         yield Controller(runs, url, api_port, agents_port, admin_file)
 
 
@@ -181,12 +181,8 @@ async def _open_lever(
     return lever
 
 
-async def _open_control(
-    store: SqliteStore, tokens: Tokens, lever: Lever, runs: Runs, clock: Clock
-) -> Control:
-    operators = Operators(tokens)
-    await operators.load()
-    return Control(operators, lever, SqlControl(store), tokens, runs, clock)
+def _control(store: SqliteStore, tokens: Tokens, lever: Lever, runs: Runs, clock: Clock) -> Control:
+    return Control(Operators(tokens), lever, SqlControl(store), tokens, runs, clock)
 
 
 async def _start_notify(
@@ -253,16 +249,19 @@ async def _start_api(stack: AsyncExitStack, app: ASGIApp, pair: ServerPair, sock
         await asyncio.sleep(0.001)
 
 
-async def _keep_admin_context(
-    stack: AsyncExitStack, path: Path, url: str, tokens: Tokens, authority_pem: bytes
-) -> None:
-    """Written now, and again whenever the token in it becomes old."""
-    await write_admin_context(path, url, tokens, authority_pem)
+async def _keep_admin_context(stack: AsyncExitStack, path: Path, url: str, parts: Parts) -> None:
+    """Written now, and again whenever the token in it becomes old; it is known before it is ever used."""
+
+    async def keep() -> None:
+        await write_admin_context(path, url, parts.tokens, parts.authority_pem)
+        await parts.control.operators.load()
 
     async def refresh() -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
-            await write_admin_context(path, url, tokens, authority_pem)
+            await keep()
+
+    await keep()
 
     task = asyncio.create_task(refresh(), name="admin-context")
     stack.callback(task.cancel)
