@@ -92,6 +92,18 @@ def test_an_observer_that_went_silent_while_the_service_was_down_proves_no_never
     assert recovery.recovery is not None and recovery.recovery.censored
 
 
+def test_answers_with_holes_between_them_prove_neither_that_it_is_back_nor_that_it_is_not() -> None:
+    """A prober that is starved while the fault holds, and then spoils some of its samples in every second."""
+    spoilt = [(100.9, END), *((END + n, END + n + 0.6) for n in range(int(UNTIL - END)))]
+    recovery = one(series(every([(100.05, END)], blind=spoilt)))
+    assert recovery.outcome is Outcome.UNKNOWN
+    assert recovery.reason == "it answered again, but o was blind too often to see whether it stayed"
+    assert recovery.recovery is not None and recovery.recovery.censored
+    failing = [*((END + n + 0.8, END + n + 0.95) for n in range(int(UNTIL - END)))]
+    again = one(series(every([(100.05, END), *failing], blind=spoilt)))
+    assert again.outcome is Outcome.NOT_BACK, "bad to the very end is no question of holes"
+
+
 def test_an_observer_that_went_silent_before_the_end_proves_no_unaffected() -> None:
     recovery = one(series(every(until=120.0)))
     assert recovery.outcome is Outcome.UNKNOWN

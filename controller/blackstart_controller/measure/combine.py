@@ -32,7 +32,8 @@ class Sight:
     """What one observer saw of one service.
 
     `blind` says why it saw nothing at all; `gap` where an outage could have hidden from it; `lost_ns` since
-    when it said nothing more.
+    when it said nothing more. `holey`: after the last bad sample all were ok, and for longer than `settle`,
+    but with so many holes that no streak of them held.
     """
 
     observer: str
@@ -40,6 +41,7 @@ class Sight:
     blind: str = ""
     gap: str = ""
     lost_ns: int | None = None
+    holey: bool = False
 
 
 def sight(observer: str, probes: Sequence[ProbeSeries], window: Window) -> Sight:
@@ -59,6 +61,7 @@ def sight(observer: str, probes: Sequence[ProbeSeries], window: Window) -> Sight
         merge(found, settle_ns=window.settle_ns, observer=observer),
         gap=gaps[0] if gaps else "",
         lost_ns=min(lost) if lost else None,
+        holey=any(_is_holey(series, window) for series in probes),
     )
 
 
@@ -114,6 +117,14 @@ def _gap(series: ProbeSeries, window: Window) -> str:
         if a.answer is Answer.OK and b.answer is Answer.OK and b.start_ns >= window.from_ns:
             longest_ns = max(longest_ns, b.start_ns - a.start_ns)
     return f"{series.probe_id}: blind for {longest_ns / NS_PER_S:.1f} s" if longest_ns > limit_ns else ""
+
+
+def _is_holey(series: ProbeSeries, window: Window) -> bool:
+    """Without its holes, a streak this long would have held."""
+    known = usable(series, window.until_ns)
+    bad = [sample.start_ns for sample in known if sample.answer is Answer.FAIL]
+    patience_ns = window.settle_ns + resolution_ns(series.period_ns) + series.timeout_ns
+    return bool(bad) and known[-1].start_ns - bad[-1] > patience_ns
 
 
 def _lost_ns(series: ProbeSeries, window: Window) -> int | None:

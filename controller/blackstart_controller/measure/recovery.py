@@ -121,6 +121,13 @@ def _not_back(seeing: Sequence[Sight], last: Outage, wave: Wave) -> Judged:
             recovery=censored,
             reason=f"it was down when {names} stopped answering; later unknown",
         )
+    if all(s.lost_ns is not None or s.holey for s in witnesses):
+        names = ", ".join(s.observer for s in witnesses)
+        return Judged(
+            Outcome.UNKNOWN,
+            recovery=censored,
+            reason=f"it answered again, but {names} was blind too often to see whether it stayed",
+        )
     return Judged(Outcome.NOT_BACK, recovery=censored)
 
 
