@@ -192,6 +192,15 @@ def test_an_answer_that_waited_out_the_outage_does_not_hide_how_late_the_service
     assert outage.first_ok_ns == ns(102.6)  # not 101.001: an outage fits between the flicker and 102.6
 
 
+def test_a_question_that_waited_into_an_outage_makes_no_second_one_of_it() -> None:
+    """Asked long before the service went down, it failed only then; what was asked after it was answered."""
+    waited = sample(104.0, Answer.FAIL, took=0.9)
+    samples = [waited if one.start_ns == ns(104.001) else one for one in every([(104.85, 106.0)])]
+    found = outages(series(samples), settle_ns=S // 2, until_ns=ns(UNTIL))
+    assert len(found) == 1
+    assert (found[0].last_ok_ns or 0) <= ns(104.85) <= found[0].first_bad_ns
+
+
 def test_the_clock_error_widens_both_edges() -> None:
     exact, vague = every([(100.05, 104.31)]), every([(100.05, 104.31)])
     vague = [replace(s, error_ns=30 * MS) for s in vague]

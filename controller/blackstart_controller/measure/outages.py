@@ -17,6 +17,7 @@ behind it, and the edges span the hole.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -68,7 +69,7 @@ def episodes(known: Iterable[SamplePoint], *, settle_ns: int, limit_ns: int) -> 
     found: list[Episode] = []
     before: tuple[SamplePoint, ...] = ()
     bad: list[SamplePoint] = []
-    for streak in _streaks(known, limit_ns):
+    for streak in _streaks(_placed(sorted(known, key=lambda s: s.start_ns), limit_ns), limit_ns):
         if streak[0].answer is Answer.FAIL:
             bad += streak
         elif not bad and not before:  # nothing is known of the time before it: take it as up
@@ -80,6 +81,28 @@ def episodes(known: Iterable[SamplePoint], *, settle_ns: int, limit_ns: int) -> 
     if bad:
         found.append(Episode(before, tuple(bad), ()))
     return found
+
+
+def _placed(known: Sequence[SamplePoint], limit_ns: int) -> list[SamplePoint]:
+    """The samples by start; but a bad one that waited long stands behind the oks that it outlasted.
+
+    While it waited, those answered with no gap between them in which an outage of `limit_ns` fits: what it
+    has seen came after them, and must not break their streak.
+    """
+    oks = [sample for sample in known if sample.answer is Answer.OK]
+    starts = [sample.start_ns for sample in oks]
+    placed = []
+    for sample in known:
+        at_ns = sample.start_ns
+        if sample.answer is Answer.FAIL:
+            at = bisect_left(starts, at_ns)
+            last_ns = starts[at - 1] if at else at_ns - limit_ns
+            for ok in oks[at:]:
+                if ok.end_ns > sample.end_ns or ok.end_ns - last_ns >= limit_ns:
+                    break
+                at_ns = last_ns = ok.start_ns
+        placed.append((at_ns, sample.answer is Answer.FAIL, sample.start_ns, sample))
+    return [sample for *_key, sample in sorted(placed, key=lambda one: one[:3])]
 
 
 def _streaks(known: Iterable[SamplePoint], limit_ns: int) -> Iterable[tuple[SamplePoint, ...]]:
