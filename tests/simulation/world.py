@@ -255,6 +255,7 @@ class World:
         recorded: dict[str, set[str]] = {"arming": set(), "injecting": set()}
         met: set[str] = set()
         for event in log:
+            sent: set[str] = set()
             if event.type in recorded:
                 sent = set(event.data["orders"]) if "host" in event.data else set(orders) - late
                 recorded[event.type] |= sent
@@ -269,7 +270,7 @@ class World:
                 ]
                 self._check(all(point.path in met for point in points), f"{sent} waited for its checkpoint")
             if event.type == "injected":
-                known = all(event.order_id in sent for sent in recorded.values())
+                known = all(event.order_id in sent_ids for sent_ids in recorded.values())
                 self._check(known, f"{event.order_id} was recorded before it was sent")
                 self.history.happened.add("late order" if event.order_id in late else "early order")
 
