@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from blackstart_controller.cli.story import Story
 from blackstart_controller.cli.plain import Clock
+from blackstart_controller.cli.story import Story
 
 S = 1_000_000_000
 

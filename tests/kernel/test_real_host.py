@@ -82,7 +82,11 @@ class Fleet:
         self.ctl.until(f"! {BLACKSTART} run list | tail -n +2 | grep -v ' ended '")
         self.ctl.write("/root/held.yaml", HELD.replace("FOR", hold))
         run_id = self.ctl.run(f"{BLACKSTART} run /root/held.yaml").split()[-1]
-        self.db.until("! systemctl is-active -q ticker && nft list tables | grep -q blackstart", within_s=30)
+        try:
+            self.db.until("! systemctl is-active -q ticker && nft list tables | grep -q blackstart")
+        except AssertionError as error:
+            error.add_note(self.ctl.run(f"{BLACKSTART} run show {run_id}"))
+            raise
         wait_for(lambda: not self.db_hears_web(), 10, "the cut")  # systemctl may take longer than a cut
         return run_id
 

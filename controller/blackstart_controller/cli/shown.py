@@ -76,6 +76,7 @@ def show_text(found: Json, report: Json | None) -> str:
 def list_text(runs: Sequence[Json], width: int | None = None) -> str:
     """One line for each run; the least important columns are left out where `width` is too small."""
     limit = shutil.get_terminal_size((WIDE, 24)).columns if width is None else width
+    text = ""
     for count in range(len(LEFT_OUT) + 1):
         keys = [key for key in LIST if key not in LEFT_OUT[:count]]
         header = ["RUN" if key == "id" else key.upper() for key in keys]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from blackstart_controller.errors import Refused
 from blackstart_controller.measure.verdict import Ending
@@ -64,9 +65,8 @@ class Waiting:
         with contextlib.suppress(StoreFailed):  # what it waits for is in its row already
             await self._tell()
         patience_s = self.ctx.settings.approval_s
-        await asyncio.wait(
-            {self.decision, self.ctx.halt}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
-        )
+        waits: set[asyncio.Future[Any]] = {self.decision, self.ctx.halt}
+        await asyncio.wait(waits, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         if self.ctx.halt.done():
             return halted(self.ctx.halt.result())
         self.end(f"nobody has approved it within {patience_s / 60:g} minutes; nothing was touched")
