@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 from blackstart_controller.cli.client import Client
-from blackstart_controller.cli.follow import Follower, TooLate
-from blackstart_controller.cli.interrupts import Interrupted, Interrupts
+from blackstart_controller.cli.follow import Follower
+from blackstart_controller.cli.interrupts import TIME_UP, Interrupted, Interrupts
 from blackstart_controller.cli.output import progress, write, write_json
 from blackstart_controller.cli.view import View, chosen_view
 from blackstart_controller.errors import BlackstartError, NotFound, Unreachable
@@ -61,8 +61,8 @@ def finish(client: Client, run_id: str, form: str) -> int:
     return BlackstartError.exit_code if code is None else int(code)
 
 
-def _show_all(follower: Follower, view: View, within_s: float | None = None) -> None:
-    for event in follower.to_end(within_s=within_s):
+def _show_all(follower: Follower, view: View) -> None:
+    for event in follower.to_end():
         view.show(event)
 
 
@@ -92,12 +92,14 @@ def _halt(client: Client, follower: Follower, view: View, interrupts: Interrupts
     try:
         post_halt(client, run_id, "interrupted at the command line")
         progress(f"halting {run_id}; waiting for every host's proof (interrupt again to leave without it)")
-        with view, interrupts.allowed():
-            _show_all(follower, view, within_s=PROOF_S)
+        with view, interrupts.allowed(PROOF_S):
+            _show_all(follower, view)
         found = client.get("v1", "runs", run_id)
-    except (Unreachable, TooLate, Interrupted) as error:
+    except (Unreachable, Interrupted) as error:
+        late = isinstance(error, Interrupted) and error.name == TIME_UP
+        why = f"no proof within {PROOF_S:g} s" if late else error
         progress(
-            f"blackstart: run {run_id}: the revert is not confirmed ({error}). "
+            f"blackstart: run {run_id}: the revert is not confirmed ({why}). "
             f"Every fault ends at its lease; look with: blackstart run show {run_id}"
         )
         return UNCONFIRMED
