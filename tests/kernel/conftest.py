@@ -43,7 +43,7 @@ def supervised(services: Path) -> Iterator[Rig]:
     (services / ".hidden").mkdir()
     with rig(f"runit:{services}") as made:
         made.victim.ask("spawn", ["runsvdir", str(services)])
-        wait_until(lambda: _all_up(made), "every unit runs")
+        wait_until(lambda: _all_up(made, services), "every unit runs")
         yield made
 
 
@@ -64,6 +64,7 @@ UNITS = {
         import signal, socket
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         listening = socket.create_server(("0.0.0.0", 7150))
+        print("ready", flush=True)
         kept = []
         while True:
             kept.append(listening.accept()[0])
@@ -84,8 +85,12 @@ def _service(services: Path, name: str, program: str) -> None:
     run.chmod(0o755)
 
 
-def _all_up(made: Rig) -> bool:
+def _all_up(made: Rig, services: Path) -> bool:
+    """The orphan of `web` is born after its socket; `db` says it when it ignores signals and listens."""
     expected = {"web": 2, "db": 1, "ssh": 1}
+    said = services / "db" / "log"
+    if not said.exists() or "ready" not in said.read_text(encoding="utf-8"):
+        return False
     return {unit["name"]: len(unit["pids"]) for unit in made.victim.ask("units")} == expected
 
 

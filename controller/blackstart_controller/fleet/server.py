@@ -12,9 +12,11 @@ from blackstart_proto.v1 import agent_pb2, agent_pb2_grpc
 
 from blackstart_controller.errors import (
     BlackstartError,
+    Forbidden,
     InvalidDocument,
     NoTargets,
     NotFound,
+    PlanHashNeeded,
     Refused,
     Unauthorised,
     Unreachable,
@@ -49,6 +51,8 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 
 STATUS_OF: dict[type[BlackstartError], grpc.StatusCode] = {
     Unauthorised: grpc.StatusCode.UNAUTHENTICATED,
+    Forbidden: grpc.StatusCode.PERMISSION_DENIED,
+    PlanHashNeeded: grpc.StatusCode.PERMISSION_DENIED,
     Refused: grpc.StatusCode.PERMISSION_DENIED,
     UsageError: grpc.StatusCode.INVALID_ARGUMENT,
     InvalidDocument: grpc.StatusCode.INVALID_ARGUMENT,
