@@ -62,7 +62,8 @@ def summary(gate: Gate) -> str:
             shown = [one for one in cases if one.warning or one.status in (Status.FAILED, Status.ERROR)]
             wrong += [f"{gated.document.file}:{one.position}: {one.name}: {one.text}" for one in shown]
         if not gated.attempts:
-            rows.append((gated.document.file, gated.skipped or "not run", "", ""))
+            said, *more = (gated.skipped or "not run").splitlines()
+            rows.append((gated.document.file, said + (f" (and {len(more)} more)" if more else ""), "", ""))
     lines = [columns(("FILE", "RESULT", "EXIT CODE", "RUN"), rows), *([""] if wrong else []), *wrong]
     lines += [gate.trouble] if gate.trouble else []
     text = "\n".join(lines)

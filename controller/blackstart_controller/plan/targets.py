@@ -17,6 +17,8 @@ def choose_targets(
     faults: Sequence[Timed], fleet: FleetSnapshot, seed: int
 ) -> tuple[tuple[HostView, ...], ...]:
     """Return each fault's hosts, by name. Raises NoTargets, listing every step that matches no host."""
+    if not fleet.hosts:
+        raise NoTargets("no host has ever enrolled; see blackstart token create")
     chosen = tuple(_targets(timed, fleet, seed) for timed in faults)
     empty = dict.fromkeys(
         f"{timed.path} {timed.fault.fault}: {_nobody(timed.aim, fleet)}"
@@ -75,8 +77,6 @@ def _by_name(hosts: Sequence[HostView]) -> tuple[HostView, ...]:
 
 def _nobody(aim: Aim, fleet: FleetSnapshot) -> str:
     """Say why a fault matches no host, and what it could have matched."""
-    if not fleet.hosts:
-        return "no host has ever enrolled; see blackstart token create"
     if isinstance(aim, str):
         return f"no host is in site {aim}; {one_of(known_sites(fleet), aim, word='known')}"
     reasons = []
