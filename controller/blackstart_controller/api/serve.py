@@ -148,21 +148,20 @@ async def controller(
         await runs.recover()
         stack.push_async_callback(runs.close)
         agents_port = await _start_fleet(stack, hub, runs, enrolment, pair, authority, agents_listen)
-        schedules = await _start_schedules(stack, store, runs, clock, notices)
         parts = Parts(
-            runs,
-            hub,
-            store,
-            tokens,
-            enrolment,
-            authority.certificate_pem,
-            agents_port,
-            name,
-            schedules,
-            notices,
-            _control(store, tokens, lever, runs, clock),
-            await _start_gamedays(stack, store, Sources(runs, hub, outside, lever), clock, notices),
-            Feeds(SqlFeeds(store), tokens),
+            runs=runs,
+            fleet=hub,
+            store=store,
+            tokens=tokens,
+            enrolment=enrolment,
+            authority_pem=authority.certificate_pem,
+            agents_port=agents_port,
+            name=name,
+            schedules=await _start_schedules(stack, store, runs, clock, notices),
+            notify=notices,
+            control=Control(Operators(tokens), lever, SqlControl(store), tokens, runs, clock),
+            gamedays=await _start_gamedays(stack, store, Sources(runs, hub, outside, lever), clock, notices),
+            feeds=Feeds(SqlFeeds(store), tokens),
         )
         await _start_api(stack, create_app(parts), pair, sock)
         url = f"https://{_bracketed(WILDCARDS.get(listen[0], listen[0]))}:{api_port}"
@@ -179,10 +178,6 @@ async def _open_lever(
     if (engaged := lever.engaged()) is not None:
         log.warning("%s", engaged.sentence())
     return lever
-
-
-def _control(store: SqliteStore, tokens: Tokens, lever: Lever, runs: Runs, clock: Clock) -> Control:
-    return Control(Operators(tokens), lever, SqlControl(store), tokens, runs, clock)
 
 
 async def _start_notify(
