@@ -65,7 +65,7 @@ def test_lists_are_empty_at_first(state: Path, capsys: pytest.CaptureFixture[str
     assert call(state, "host", "list", "-o", "json") == 0
     assert json.loads(capsys.readouterr().out) == []
     assert call(state, "run", "list") == 0
-    assert capsys.readouterr().out == "RUN  EXPERIMENT  STATE  VERDICT  REVERTED  CREATED\n"
+    assert capsys.readouterr().out == "RUN  EXPERIMENT  TRIGGER  STATE  VERDICT  REVERTED  CREATED\n"
 
 
 def test_a_join_token_carries_the_pin(state: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,6 +68,7 @@ def test_a_narrow_list_keeps_run_and_state() -> None:
     assert rows(list_text(runs, width=200))[0] == [
         "RUN",
         "EXPERIMENT",
+        "TRIGGER",
         "STATE",
         "VERDICT",
         "REVERTED",

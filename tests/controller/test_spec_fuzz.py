@@ -66,7 +66,7 @@ def validated(text: str, path: Path) -> Told:
     out, err, note = (path.with_suffix(suffix) for suffix in (".out", ".err", ".status"))
     started_s = time.perf_counter()
     with out.open("wb") as to_out, err.open("wb") as to_err:
-        argv = [*PROGRAM, "experiment", "validate", path, note]
+        argv = [*PROGRAM, "experiment", "validate", str(path), str(note)]
         child = subprocess.Popen(argv, stdout=to_out, stderr=to_err)
         _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)

@@ -11,7 +11,7 @@ from blackstart_controller.gameday.document import load_gameday
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gamedays.md"
 TEXT = PAGE.read_text()
-COMMANDS = sorted(set(re.findall(r"^blackstart gameday (\S+)", TEXT, re.M)))
+COMMANDS = sorted(set(re.findall(r"^\$ blackstart gameday (\S+)", TEXT, re.M)))
 
 
 def test_the_document_is_valid() -> None:

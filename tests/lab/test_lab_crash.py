@@ -73,7 +73,11 @@ def write(labs: Labs) -> tuple[str, Path]:
 
 
 def start_up(path: Path) -> subprocess.Popen[bytes]:
-    code = "import sys; from blackstart_lab import api; api.up(sys.argv[1], progress=print)"
+    # A shell starts background jobs with SIGINT ignored, and a child inherits that; at a terminal it counts.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        " from blackstart_lab import api; api.up(sys.argv[1], progress=print)"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, path], stdout=subprocess.PIPE, start_new_session=True
     )
