@@ -155,6 +155,14 @@ def test_values_travel_with_the_document(command: str, fake: Fake, flow: Path, c
     assert body == {"document": FLOW, "file": str(flow), "parameters": {"hold": "5s"}}
 
 
+def test_a_ready_experiment_is_run_by_its_name(fake: Fake, capsys: Out) -> None:
+    assert run(["--context", str(fake.context), "run", "cold-start", "--set", "nobody=x"]) == 2
+    assert run(["--context", str(fake.context), "run", "cold-start"]) == 0
+    _, body, _ = fake.script.posts[-1]
+    assert body["file"] == "cold-start.yaml"
+    assert body["document"].startswith("experiment: cold-start")
+
+
 def test_a_plan_shows_rules_leases_findings_and_its_hash(fake: Fake, flow: Path, capsys: Out) -> None:
     cut = "{fault: network.partition, on: host=db0, from: {site: jeju}, ports: [80], for: 2s}"
     plan = planned(f"{{sequence: [{{wait: 1s}}, {cut}]}}")

@@ -174,6 +174,12 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_run(fake: Fa
     assert (code, fake.script.posts) == (2, [])
 
 
+def test_a_report_that_no_longer_can_be_written_keeps_the_others_and_is_trouble(fake: Fake) -> None:
+    fake.script.end("pass", 0)
+    code, told = gate(fake, "--junit", "/dev/full")
+    assert (code, told["files"][0]["exit_code"]) == (6, 0)
+
+
 def test_one_invalid_document_keeps_all_from_running(fake: Fake) -> None:
     wrong = fake.context.with_name("wrong.yaml")
     wrong.write_text("experiment: [")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -113,6 +113,9 @@ class Decision:
 def may(permission: Permission) -> Decision:
     """`by: Operator = Depends(may(Permission.HALT))`. Every route that is not open has exactly one."""
     return Decision(permission)
+
+
+READ = [Depends(may(Permission.READ))]
 
 
 async def decided(request: Request) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
+from blackstart_controller.cli.documents import FILE
 from blackstart_controller.cli.output import columns, output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
-
-FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()

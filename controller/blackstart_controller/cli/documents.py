@@ -41,11 +41,11 @@ def _parameters(_ctx: click.Context, _param: click.Parameter, pairs: tuple[str, 
     return found
 
 
-def read_checked(path: Path, parameters: Mapping[str, str] | None = None) -> Document:
-    """The valid document in the file; else InvalidDocument, and nobody was contacted."""
-    from blackstart_controller.spec.load import load_experiment, read_document
+def read_checked(name: str, parameters: Mapping[str, str]) -> Document:
+    """The valid document of that name, as `found`; else InvalidDocument, and nobody was contacted."""
+    from blackstart_controller.spec.load import load_experiment
 
-    document = read_document(path, parameters)
+    document = found(name, parameters)
     load_experiment(document)
     return document
 

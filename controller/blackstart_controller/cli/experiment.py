@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackstart_controller.cli.documents import FILE, found, read_checked, set_option
+from blackstart_controller.cli.documents import FILE, found, set_option
 from blackstart_controller.cli.output import columns, output_option, write, write_json
 from blackstart_controller.errors import InvalidDocument, NotFound, UsageError
 
@@ -39,8 +39,10 @@ def validate(files: tuple[Path, ...], parameters: dict[str, str], form: str) -> 
 
 
 def _errors(path: Path, parameters: dict[str, str]) -> list[str]:
+    from blackstart_controller.spec.load import load_experiment, read_document
+
     try:
-        read_checked(path, parameters)
+        load_experiment(read_document(path, parameters))
     except InvalidDocument as error:
         return str(error).splitlines()
     return []

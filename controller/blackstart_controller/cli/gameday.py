@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blackstart_controller.cli.documents import FILE
 from blackstart_controller.cli.output import columns, output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
 
 if TYPE_CHECKING:
     from blackstart_controller.gameday.document import GameDayDocument
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 DAY = click.argument("gameday_id", metavar="ID")
 ROUTE = ("v1", "gamedays")
 

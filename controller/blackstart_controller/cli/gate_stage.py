@@ -68,7 +68,7 @@ def stage(
     with Interrupts() as interrupts:
         if gate.exit_code != INVALID:
             gate = _walked(gate, place, wishes, interrupts)
-        outputs.write(gate)
+        gate = outputs.write(gate)
     return gate.exit_code
 
 

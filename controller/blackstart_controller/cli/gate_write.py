@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from blackstart_controller.cli.output import columns, harmless, progress, write
-from blackstart_controller.errors import UsageError
+from blackstart_controller.errors import CannotWrite, UsageError
 from blackstart_controller.gate import document as json_document
 from blackstart_controller.gate import markdown
 from blackstart_controller.gate.annotate import workflow_commands
 from blackstart_controller.gate.cases import Status, cases_of
 from blackstart_controller.gate.junit import junit
-from blackstart_controller.gate.model import WORDS, Gate
+from blackstart_controller.gate.model import WORDS, Gate, worst
 
 SUMMARY_BYTES = 1024 * 1024  # GitHub refuses a longer step summary, and shows none of it
 CUT = "\n\n… cut: longer than 1 MiB\n"
@@ -37,16 +38,32 @@ class Outputs:
             except OSError as error:
                 raise UsageError(f"gate: {path}: cannot be written: {error.strerror}") from error
 
-    def write(self, gate: Gate) -> None:
-        if self.junit:
-            self.junit.write_bytes(junit(gate))
-        if self.markdown:
-            self.markdown.write_bytes(_bytes(markdown.text(gate)))
-        if self.json:
-            self.json.write_bytes(_bytes(json_document.text(gate)))
-        write(json_document.text(gate).rstrip() if self.form == "json" else summary(gate))
+    def write(self, gate: Gate) -> Gate:
+        """Everything is written that can be; the gate, with what cannot be as its trouble."""
+        writers: tuple[tuple[Path | None, Callable[[], bytes]], ...] = (
+            (self.junit, lambda: junit(gate)),
+            (self.markdown, lambda: _bytes(markdown.text(gate))),
+            (self.json, lambda: _bytes(json_document.text(gate))),
+        )
+        for path, content in writers:
+            if path is not None:
+                gate = _tried(gate, str(path), partial(path.write_bytes, content()))
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            tell_github(gate, os.environ)
+            gate = _tried(gate, "the step summary", partial(tell_github, gate, os.environ))
+        text = json_document.text(gate).rstrip() if self.form == "json" else summary(gate)
+        return _tried(gate, "standard output", partial(write, text))
+
+
+def _tried(gate: Gate, what: str, act: Callable[[], object]) -> Gate:
+    try:
+        act()
+    except (OSError, CannotWrite) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        trouble = f"gate: {what}: cannot be written: {why}"
+        progress(trouble)
+        code = worst((gate.trouble_code, CannotWrite.exit_code))
+        return replace(gate, trouble="\n".join(filter(None, (gate.trouble, trouble))), trouble_code=code)
+    return gate
 
 
 def summary(gate: Gate) -> str:

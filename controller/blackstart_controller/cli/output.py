@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
+
+from blackstart_controller.errors import CannotWrite
 
 Json = Mapping[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,13 +30,14 @@ def output_option(command: Command) -> Command:
 
 
 def write(text: str) -> None:
-    """Write `text` and a newline to standard output; a reader that has gone is no error."""
+    """Write `text` and a newline to standard output; a reader that has gone is no error, a full disk is."""
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    except OSError as error:
+        _silence(sys.stdout)  # else Python tries once more at its end, and exits with a code of its own
+        if not isinstance(error, BrokenPipeError):
+            raise CannotWrite(f"standard output cannot be written: {error.strerror}") from error
 
 
 def write_json(document: object) -> None:
@@ -45,9 +48,13 @@ def progress(text: str) -> None:
     """Write one line to standard error; nobody listening is no reason to stop a run."""
     try:
         print(text, file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stderr.fileno())
+    except OSError:
+        _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def harmless(text: object) -> str:

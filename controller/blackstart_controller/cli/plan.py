@@ -1,30 +1,30 @@
-"""`blackstart plan FILE`: what a run would hit, from the agents themselves. Nothing is touched."""
+"""`blackstart plan FILE|NAME`: what a run would hit, from the agents themselves. Nothing is touched."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
-from blackstart_controller.cli.documents import FILE, body_of, read_checked, set_option
+from blackstart_controller.cli.documents import body_of, read_checked, set_option
 from blackstart_controller.cli.output import output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
 from blackstart_controller.errors import NoTargets, Refused
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("source", metavar="FILE|NAME")
 @set_option
 @output_option
 @click.pass_context
-def plan(ctx: click.Context, file: Path, parameters: dict[str, str], form: str) -> int:
+def plan(ctx: click.Context, source: str, parameters: dict[str, str], form: str) -> int:
     """Show which host would get which order, what exactly it would hit, and what speaks against it.
 
+    Of the experiment in FILE, or the one called NAME of the library (`blackstart experiment list`).
     Exit code 7 when a rule or a host refuses the run, 6 when no target matches.
     """
-    document = read_checked(file, parameters)
+    document = read_checked(source, parameters)
     with connect(ctx) as client:
         made: dict[str, Any] = client.post("v1", "plans", body=body_of(document))
     if form == "json":

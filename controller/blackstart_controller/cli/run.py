@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 
 import click
 
@@ -16,7 +15,7 @@ from blackstart_controller.cli.shown import list_text, report_of, show_text
 
 
 class RunGroup(click.Group):
-    """A group whose default is a FILE: what is not list, show or watch (./list for a file named so)."""
+    """A group whose default is a document: what is not list, show or watch (./list for a file named so)."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
@@ -33,7 +32,7 @@ def run() -> None:
 
 
 @run.command(hidden=True)
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("source", metavar="FILE|NAME")
 @click.option(
     "--wait/--no-wait", default=False, help="Follow the run to its end and exit with its exit code."
 )
@@ -46,20 +45,20 @@ def run() -> None:
 def start(
     ctx: click.Context,
     /,
-    file: Path,
+    source: str,
     wait: bool,
     plan_hash: str | None,
     parameters: dict[str, str],
     form: str,
 ) -> int:
-    """Run the experiment in FILE.
+    """Run the experiment in FILE, or the one called NAME of the library (`blackstart experiment list`).
 
     The document is checked here first. With --wait, progress goes to standard error and the result to
     standard output; an interrupt halts the run and waits for the proof that every fault is gone.
     """
     from blackstart_controller.cli.interrupts import Interrupts
 
-    document = read_checked(file, parameters)
+    document = read_checked(source, parameters)
     key = str(uuid.uuid4())
     with connect(ctx) as client, Interrupts() as interrupts:
         wanted = {} if plan_hash is None else {"plan_hash": plan_hash.lower()}

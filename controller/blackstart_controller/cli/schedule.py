@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from blackstart_controller.cli.documents import body_of, found, set_option
 from blackstart_controller.cli.output import columns, output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
 from blackstart_controller.errors import UsageError
-
-FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -20,7 +18,7 @@ def schedule() -> None:
 
 
 @schedule.command()
-@click.argument("file", type=FILE)
+@click.argument("source", metavar="FILE|NAME")
 @click.option("--name", required=True, help="Of a-z, 0-9 and -.")
 @click.option("--cron", help="Five fields: minute hour day month weekday; such as '0 9 * * mon-fri'.")
 @click.option("--at", help="Once, at a local time of the zone: 2026-12-01T10:00.")
@@ -38,24 +36,22 @@ def schedule() -> None:
 @click.option("--jitter", help="Begin up to so much later, such as 5m.")
 @click.option("--missed", help="skip (default), or within:2h: run it so late at most.")
 @click.option("--overlap", help="skip (default), or wait:10m for the earlier run to end.")
-@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the document.")
+@set_option
 @output_option
 @click.pass_context
-def add(ctx: click.Context, /, file: Path, name: str, random: bool, form: str, **options: Any) -> None:
-    """Add a schedule of the experiment in FILE. The file's content is kept: it is not read again.
+def add(ctx: click.Context, /, source: str, name: str, random: bool, form: str, **options: Any) -> None:
+    """Add a schedule of the experiment in FILE, or of the library's NAME.
 
-    It runs nothing until `blackstart schedule arm NAME`; armed by another person than its maker it counts as
-    agreed to by a second person.
+    Its text is kept: no file is read again. It runs nothing until `blackstart schedule arm NAME`; armed by
+    another person than its maker it counts as agreed to by a second person.
     """
-    from blackstart_controller.spec.load import read_text
-
     if random != bool(options["mean"] and options["min_gap"]):
         raise UsageError("--random needs --mean and --min-gap, and they need --random")
-    parameters = dict(_pair(text) for text in options.pop("parameters"))
+    document = found(source, options.pop("parameters"))
     words = {
         key: list(value) if isinstance(value, tuple) else value for key, value in options.items() if value
     }
-    body = {"name": name, "document": read_text(file), "file": str(file), "parameters": parameters}
+    body = {"name": name, "parameters": {}} | body_of(document)
     with connect(ctx) as client:
         made = client.post("v1", "schedules", body=body | {"words": words})
     for warning in made["warnings"]:
@@ -193,13 +189,6 @@ def _change(ctx: click.Context, name: str, verb: str, body: dict[str, str] | Non
     with connect(ctx) as client:
         found: dict[str, Any] = client.post("v1", "schedules", name, verb, body=body or {})
     return found
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise UsageError(f"--set {text!r}: write NAME=VALUE")
-    return name, value
 
 
 def _next_lines(coming: list[dict[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ from blackstart_controller.cli.follow import Follower
 from blackstart_controller.cli.interrupts import TIME_UP, Interrupted, Interrupts
 from blackstart_controller.cli.output import progress, write, write_json
 from blackstart_controller.cli.view import View, chosen_view
-from blackstart_controller.errors import BlackstartError, NotFound, Unreachable
+from blackstart_controller.errors import BlackstartError, CannotWrite, NotFound, Unreachable
 
 HALT_TRIES_S = 30.0
 ANSWER_POLL_S = 0.2
@@ -50,15 +50,23 @@ def finish(client: Client, run_id: str, form: str) -> int:
     """Write the result to standard output and return the run's exit code."""
     found = client.get("v1", "runs", run_id)
     result = report_of(client, run_id)
+    code = BlackstartError.exit_code if found.get("exit_code") is None else int(found["exit_code"])
+    try:
+        _write_result(result, found, form)
+    except CannotWrite as error:  # how the run ended matters more
+        progress(f"blackstart: {error}; it is kept: blackstart run show {run_id}")
+        code = code or error.exit_code
+    progress(_last_words(found, why=form == "json" or not result))
+    return code
+
+
+def _write_result(result: Any, found: Any, form: str) -> None:
     if form == "json":
         write_json(result or found)
     elif result:
         from blackstart_controller.report.terminal import summary_lines
 
         write("\n".join(summary_lines(result)))
-    code = found.get("exit_code")
-    progress(_last_words(found, why=form == "json" or not result))
-    return BlackstartError.exit_code if code is None else int(code)
 
 
 def _show_all(follower: Follower, view: View) -> None:
