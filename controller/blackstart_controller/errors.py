@@ -75,9 +75,3 @@ class Unreachable(BlackstartError):
     code = "unreachable"
     exit_code = 6
     status = 503
-
-
-class CannotWrite(BlackstartError):
-    """Standard output or a file of the person's does not take what was to be written."""
-
-    code = "cannot_write"

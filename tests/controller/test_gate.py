@@ -155,7 +155,7 @@ def test_of_all_orders_in_which_the_same_runs_can_come_one_in_n_is_called_a_regr
 
 
 def test_a_service_that_was_never_affected_and_now_goes_down_is_slower() -> None:
-    calm = [report(service(None, None, outcome="unaffected")) for _ in range(FEWEST)]
+    calm = [report(service(0.0, 0.11, outcome="unaffected")) for _ in range(FEWEST)]
     (found,) = compare(report(service(0.4, 0.5)), calm, margin=0.2)
     assert found.trend is Trend.REGRESSION
 

@@ -25,6 +25,28 @@ def test_no_bad_sample_is_unaffected() -> None:
     assert recovery.availability == 1.0
 
 
+@pytest.mark.parametrize("period", [0.1, 0.25])
+def test_what_is_called_unaffected_says_how_long_an_outage_it_may_have_missed(period: float) -> None:
+    for step in range(60):
+        down = (100.0 + step * 0.017, 100.0 + step * 0.017 + 0.01 * step)
+        recovery = one(series(every([down], period=period)))
+        hidden = recovery.outcome is Outcome.UNAFFECTED
+        assert hidden or recovery.recovery is not None
+        assert not hidden or down[1] - down[0] <= (recovery.unseen_s or 0.0) <= period + 0.005
+
+
+def test_an_answer_that_took_long_may_have_hidden_an_outage_for_as_long() -> None:
+    slow = [
+        replace(one, end_ns=one.end_ns + ns(0.15)) if one.start_ns == ns(120.001) else one for one in every()
+    ]
+    assert one(series(slow)).unseen_s == pytest.approx(0.1 + 0.002 + 0.15)
+
+
+def test_an_objective_that_is_finer_than_the_probes_is_not_met_by_seeing_nothing() -> None:
+    recovery = one(series(every()), rto_s=0.05)
+    assert (recovery.outcome, recovery.met) == (Outcome.UNAFFECTED, None)
+
+
 def test_back_while_the_fault_held_is_failed_over_and_timed_from_t0() -> None:
     recovery = one(series(every([(100.05, 104.31)])))
     assert recovery.outcome is Outcome.FAILED_OVER

@@ -83,8 +83,7 @@ def test_a_target_that_cannot_do_the_fault_says_why() -> None:
 def test_a_target_with_faults_of_an_earlier_run_is_an_error() -> None:
     plan = planned(SITE, head=LIMITS, snapshot=with_host(fleet(), "db2", open_faults=2))
     assert plan.errors == (
-        "db2: 2 faults of an earlier run are not reverted yet; "
-        "wait, or run blackstart-agent revert --all there",
+        "db2: 2 faults of an earlier run not reverted yet; wait, or run blackstart-agent revert --all there",
     )
 
 
@@ -201,6 +200,14 @@ def test_unknown_names_in_probes_and_members_are_told_and_not_refused() -> None:
 def test_a_service_that_is_hit_as_a_whole_is_noted() -> None:
     plan = planned("{fault: unit.stop, on: role=login, units: [a], for: 1s}")
     assert "service web: all its members are hit (login3, login4, login5)" in texts(plan, "note")
+
+
+def test_an_objective_that_is_shorter_than_the_time_between_two_questions_cannot_be_judged() -> None:
+    told = "service web: asked every 100ms, an objective of 100ms cannot be judged; ask more often (every)"
+    plan = planned(KILL, services=service("every: 100ms, objective: {rto: 100ms},"))
+    assert told in texts(plan, "warning")
+    plan = planned(KILL, services=service("every: 100ms, objective: {rto: 101ms},"))
+    assert texts(plan, "warning") == []
 
 
 def test_an_experiment_without_services_measures_nothing_and_says_so() -> None:

@@ -495,7 +495,7 @@ def test_a_run_on_a_target_of_a_living_run_is_told_of_that_run() -> None:
         await scene.boot()
         first = await scene.start()
         await scene.until_state(first, RunState.HOLDING)
-        finding = Finding("error", "t1: 1 faults of an earlier run are not reverted yet")
+        finding = Finding("error", "t1: 1 fault of an earlier run not reverted yet")
         scene.plan = replace(scene.plan, findings=(finding,))
         with pytest.raises(Refused, match=f"target of run {first}: it is under way"):
             await scene.start()

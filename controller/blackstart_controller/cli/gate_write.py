@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from blackstart_controller.cli.output import columns, harmless, progress, write
-from blackstart_controller.errors import CannotWrite, UsageError
+from blackstart_controller.cli.output import CannotWrite, columns, harmless, progress, write
+from blackstart_controller.errors import UsageError
 from blackstart_controller.gate import document as json_document
 from blackstart_controller.gate import markdown
 from blackstart_controller.gate.annotate import workflow_commands

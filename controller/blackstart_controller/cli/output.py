@@ -11,10 +11,16 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from blackstart_controller.errors import CannotWrite
+from blackstart_controller.errors import BlackstartError
 
 Json = Mapping[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class CannotWrite(BlackstartError):
+    """Standard output or a file of the person's does not take what was to be written."""
+
+    code = "cannot_write"
 
 
 def output_option(command: Command) -> Command:

@@ -10,9 +10,9 @@ from typing import Any
 from blackstart_controller.cli.client import Client
 from blackstart_controller.cli.follow import Follower
 from blackstart_controller.cli.interrupts import TIME_UP, Interrupted, Interrupts
-from blackstart_controller.cli.output import progress, write, write_json
+from blackstart_controller.cli.output import CannotWrite, progress, write, write_json
 from blackstart_controller.cli.view import View, chosen_view
-from blackstart_controller.errors import BlackstartError, CannotWrite, NotFound, Unreachable
+from blackstart_controller.errors import BlackstartError, NotFound, Unreachable
 
 HALT_TRIES_S = 30.0
 ANSWER_POLL_S = 0.2

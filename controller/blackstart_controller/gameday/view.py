@@ -13,7 +13,7 @@ from blackstart_controller.gameday.due import starts_shown
 from blackstart_controller.gameday.model import EntryKind, Kept
 from blackstart_controller.gameday.record import CheckState, Record, fold
 from blackstart_controller.gameday.states import GameDayState
-from blackstart_controller.report.json_report import interval
+from blackstart_controller.report.json_report import recovery_interval
 from blackstart_controller.report.view import ReportView
 from blackstart_controller.runs.clock import iso
 
@@ -150,7 +150,7 @@ def run_view(report: ReportView) -> RunView:
         ServiceLine(
             one.recovery.service,
             str(one.recovery.outcome),
-            interval(one.recovery.recovery),
+            recovery_interval(one.recovery),
             one.recovery.objective.rto_s,
             one.recovery.met,
         )

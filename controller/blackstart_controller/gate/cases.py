@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from blackstart_controller.gate.model import INTERRUPTED, UNCONFIRMED, Attempt, Comparison, Gated, Json, Trend
@@ -25,7 +26,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that was tested. `position` is where the document says so; `seconds` a measured recovery."""
+    """One thing that was tested. `position` is where the document says so; `seconds`: a measured recovery,
+    or how long the run took.
+    """
 
     name: str
     status: Status
@@ -142,7 +145,15 @@ def _ran(attempt: Attempt) -> Case:
     if verdict == "halted":
         tripped = str(run.get("halted_by") or "").startswith(STOP_CONDITION)
         return Case(name, Status.FAILED if tripped else Status.ERROR, _reason(attempt))
-    return Case(name, Status.PASSED)
+    return Case(name, Status.PASSED, seconds=_took_s(run))
+
+
+def _took_s(run: Json) -> float | None:
+    """How long the run took, as the controller's clock says."""
+    if not (run.get("created") and run.get("ended")):
+        return None
+    took = datetime.fromisoformat(str(run["ended"])) - datetime.fromisoformat(str(run["created"]))
+    return took.total_seconds()
 
 
 def _revert(attempt: Attempt) -> Case:

@@ -29,8 +29,6 @@ def compare(report: Json, earlier: Sequence[Json], *, margin: float) -> tuple[Co
 
 def span_of(service: Json) -> Span | None:
     """The recovery in a service of report.json; None when nobody could see it."""
-    if service["outcome"] == "unaffected":
-        return Span(0.0, 0.0)
     recovery = service["recovery"]
     if recovery["low"] is None:
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from blackstart_controller.measure.model import Answer, Outage, ProbeSeries
-from blackstart_controller.measure.outages import outages, resolution_ns, usable
+from blackstart_controller.measure.outages import high, low, outages, resolution_ns, usable
 
 NS_PER_S = 1_000_000_000
 
@@ -33,7 +33,8 @@ class Sight:
 
     `blind` says why it saw nothing at all; `gap` where an outage could have hidden from it; `lost_ns` since
     when it said nothing more. `holey`: after the last bad sample all were ok, and for longer than `settle`,
-    but with so many holes that no streak of them held.
+    but with so many holes that no streak of them held. `unseen_ns`: the longest outage that can have hidden
+    between its oks.
     """
 
     observer: str
@@ -42,6 +43,7 @@ class Sight:
     gap: str = ""
     lost_ns: int | None = None
     holey: bool = False
+    unseen_ns: int = 0
 
 
 def sight(observer: str, probes: Sequence[ProbeSeries], window: Window) -> Sight:
@@ -62,6 +64,7 @@ def sight(observer: str, probes: Sequence[ProbeSeries], window: Window) -> Sight
         gap=gaps[0] if gaps else "",
         lost_ns=min(lost) if lost else None,
         holey=any(_is_holey(series, window) for series in probes),
+        unseen_ns=max(_unseen_ns(series, window) for series in probes),
     )
 
 
@@ -117,6 +120,16 @@ def _gap(series: ProbeSeries, window: Window) -> str:
         if a.answer is Answer.OK and b.answer is Answer.OK and b.start_ns >= window.from_ns:
             longest_ns = max(longest_ns, b.start_ns - a.start_ns)
     return f"{series.probe_id}: blind for {longest_ns / NS_PER_S:.1f} s" if longest_ns > limit_ns else ""
+
+
+def _unseen_ns(series: ProbeSeries, window: Window) -> int:
+    """From one moment that an ok may speak of to the next: an outage in between need not meet a sample.
+
+    Up to the last sample; what was silent for too long after it is `lost_ns`.
+    """
+    edges = [(low(s), high(s)) for s in usable(series, window.until_ns) if high(s) >= window.from_ns]
+    since = [window.from_ns, *(max(start, window.from_ns) for start, _end in edges)]
+    return max((end - begin for begin, (_start, end) in zip(since, edges, strict=False)), default=0)
 
 
 def _is_holey(series: ProbeSeries, window: Window) -> bool:

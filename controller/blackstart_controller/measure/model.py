@@ -125,4 +125,5 @@ class Recovery:
     lost_writes: int | None
     outages: tuple[Outage, ...]
     objective: Objective = Objective()
+    unseen_s: float | None = None  # only `unaffected`: an outage shorter than this may have been missed
     reason: str = ""  # why unknown; or what else a reader must know: observers that were blind or disagree

@@ -35,6 +35,7 @@ class Judged:
     outcome: Outcome
     recovery: Interval | None = None
     after_revert: Interval | None = None
+    unseen_s: float | None = None
     reason: str = ""
 
 
@@ -52,6 +53,7 @@ def measure_service(scene: Scene, service: Service, series: Sequence[ProbeSeries
         outcome=judged.outcome,
         recovery=judged.recovery,
         after_revert=judged.after_revert,
+        unseen_s=judged.unseen_s,
         availability=availability(series, scene.window),
         relapses=max(0, len(found) - 1),
         waited_for=None,
@@ -104,8 +106,9 @@ def judge(scene: Scene, service: Service, sights: Sequence[Sight], found: Sequen
 
 
 def _unaffected(seeing: Sequence[Sight], window: Window) -> Judged:
-    if any(not s.gap and s.lost_ns is None for s in seeing):
-        return Judged(Outcome.UNAFFECTED)
+    whole = [s for s in seeing if not s.gap and s.lost_ns is None]
+    if whole:
+        return Judged(Outcome.UNAFFECTED, unseen_s=max(s.unseen_ns for s in whole) / NS_PER_S)
     reasons = [s.gap or f"{s.observer} said nothing after {_since(s.lost_ns, window)}" for s in seeing]
     return Judged(Outcome.UNKNOWN, reason="; ".join(reasons))
 
@@ -169,8 +172,8 @@ def since(start: Moment, outage: Outage) -> Interval | None:
 
 
 def met(rto_s: float | None, judged: Judged, found: Iterable[Outage]) -> bool | None:
-    """Whether the objective is proved to be met; None without one, or when nothing is known."""
-    if rto_s is None or judged.outcome is Outcome.UNKNOWN:
+    """Whether the objective is proved to be met; None without one, or when too little is known."""
+    if rto_s is None or judged.outcome is Outcome.UNKNOWN or (judged.unseen_s or 0.0) > rto_s:
         return None
     if judged.outcome is Outcome.NOT_BACK:
         return False

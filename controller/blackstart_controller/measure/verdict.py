@@ -81,7 +81,7 @@ def _fault_of(one: Recovery) -> str:
 
 
 def _unjudged(one: Recovery) -> bool:
-    return one.outcome is Outcome.UNKNOWN and one.objective.rto_s is not None
+    return one.met is None and one.objective.rto_s is not None
 
 
 _SEEN = {

@@ -27,6 +27,7 @@ from blackstart_controller.spec.duration import format_duration
 from blackstart_controller.spec.errors import one_of
 from blackstart_controller.spec.experiment import Experiment
 from blackstart_controller.spec.faults import Cut
+from blackstart_controller.spec.services import ServiceEntry
 
 SEALED_MAX_HOLD_MS: Final = 600_000  # what an agent's policy allows unless it says otherwise
 MAX_OVERLAPS: Final = 20
@@ -123,7 +124,8 @@ def _hosts(draft: Draft) -> Iterator[Finding]:
                 )
                 yield Finding("error", f"{host.name}: {kind} is not possible here: {reason}")
         if host.open_faults:
-            text = f"{host.name}: {host.open_faults} faults of an earlier run are not reverted yet"
+            faults = "1 fault" if host.open_faults == 1 else f"{host.open_faults} faults"
+            text = f"{host.name}: {faults} of an earlier run not reverted yet"
             yield Finding("error", f"{text}; wait, or run blackstart-agent revert --all there")
 
 
@@ -179,7 +181,18 @@ def _services(draft: Draft) -> Iterator[Finding]:
             yield Finding("warning", text)
         elif len(hit) == len(members):
             yield Finding("note", f"service {service.name}: all its members are hit ({_some(members)})")
+        yield from _coarse(service, draft)
         yield from _share(service.name, hit, len(members), draft.experiment.limits.max_service_share)
+
+
+def _coarse(service: ServiceEntry, draft: Draft) -> Iterator[Finding]:
+    """Between two questions an outage can hide: what is shorter than their distance is shown by nobody."""
+    every_ms = max((one.every_ms for one in draft.probes if one.service == service.name), default=0)
+    rto_ms = service.objective.rto_ms
+    if rto_ms is not None and rto_ms <= every_ms:
+        asked, limit = format_duration(every_ms), format_duration(rto_ms)
+        text = f"service {service.name}: asked every {asked}, an objective of {limit} cannot be judged"
+        yield Finding("warning", f"{text}; ask more often (every)")
 
 
 def _share(service: str, hit: Sequence[str], members: int, limit: int | None) -> Iterator[Finding]:

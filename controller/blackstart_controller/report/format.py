@@ -12,7 +12,7 @@ OUTCOME_MARKS = {"unaffected": "●", "failed over": "↷", "came back": "↩", 
 
 
 def format_interval(interval: Mapping[str, Any] | None) -> str:
-    """`4.31 s (4.26–4.36)`, `> 300 s` when censored, `–` when there is nothing to say.
+    """`4.31 s (4.26–4.36)`, `> 300 s` when censored, `under 0.12 s` when none was seen, else `–`.
 
     Takes an interval as report.json has it: seconds, low, high, censored.
     """
@@ -20,8 +20,11 @@ def format_interval(interval: Mapping[str, Any] | None) -> str:
         return "–"
     if interval["censored"]:
         return f"> {_down(float(interval['low']), _digits(float(interval['low'])) - 1)} s"
-    seconds, low, high = (float(interval[key]) for key in ("seconds", "low", "high"))
+    low, high = float(interval["low"]), float(interval["high"])
     digits = _digits(high)
+    if interval["seconds"] is None:
+        return f"under {_up(high, digits)} s"
+    seconds = float(interval["seconds"])
     return f"{seconds:.{digits}f} s ({_down(low, digits)}–{_up(high, digits)})"
 
 

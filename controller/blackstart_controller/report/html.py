@@ -17,7 +17,7 @@ from blackstart_controller.report.format import (
     format_seconds,
     format_share,
 )
-from blackstart_controller.report.json_report import interval
+from blackstart_controller.report.json_report import interval, recovery_interval
 from blackstart_controller.report.method import METHOD
 from blackstart_controller.report.stops import result
 from blackstart_controller.report.svg import timeline
@@ -66,6 +66,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["interval"] = lambda value: format_interval(interval(value))
+    made.filters["recovery"] = lambda one: format_interval(recovery_interval(one))
     made.filters["seconds"] = format_seconds
     made.filters["share"] = format_share
     made.filters["met"] = format_met

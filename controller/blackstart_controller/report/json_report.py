@@ -74,13 +74,20 @@ def interval(value: Interval | None) -> dict[str, Any] | None:
     }
 
 
+def recovery_interval(one: Recovery) -> dict[str, Any] | None:
+    """As `interval`. Of an unaffected service: no `seconds`, and a `high` below which an outage may hide."""
+    if one.unseen_s is not None:
+        return {"seconds": None, "low": 0.0, "high": _rounded(one.unseen_s), "censored": False}
+    return interval(one.recovery)
+
+
 def _service(service: ServiceView) -> dict[str, Any]:
     one: Recovery = service.recovery
     nothing = {"seconds": None, "low": None, "high": None, "censored": False}
     return {
         "name": one.service,
         "outcome": str(one.outcome),
-        "recovery": interval(one.recovery) or nothing,
+        "recovery": recovery_interval(one) or nothing,
         "after_revert": interval(one.after_revert),
         "objective": {"rto_s": one.objective.rto_s, "rpo_s": one.objective.rpo_s},
         "met": one.met,

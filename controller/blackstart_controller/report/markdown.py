@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blackstart_controller.report.format import format_interval, format_met, format_seconds, format_share
-from blackstart_controller.report.json_report import interval
+from blackstart_controller.report.json_report import interval, recovery_interval
 from blackstart_controller.report.method import METHOD
 from blackstart_controller.report.stops import result
 from blackstart_controller.report.view import ReportView, ServiceView
@@ -41,7 +41,7 @@ def _services(services: Sequence[ServiceView]) -> list[str]:
         cells = (
             safe(one.service),
             str(one.outcome) + (f", relapsed {one.relapses} ×" if one.relapses else ""),
-            format_interval(interval(one.recovery)),
+            format_interval(recovery_interval(one)),
             format_interval(interval(one.after_revert)),
             format_seconds(one.objective.rto_s),
             format_met(one.met),

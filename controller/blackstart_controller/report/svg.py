@@ -11,7 +11,7 @@ from html import escape
 
 from blackstart_controller.measure.model import Outcome
 from blackstart_controller.report.format import format_interval
-from blackstart_controller.report.json_report import interval
+from blackstart_controller.report.json_report import recovery_interval
 from blackstart_controller.report.scale import Scale
 from blackstart_controller.report.view import Band, HostSpan, ObserverView, ReportView, ServiceView
 
@@ -148,7 +148,7 @@ def _service_rows(scale: Scale, service: ServiceView, y: float) -> str:
 
 
 def _result(service: ServiceView) -> str:
-    took = format_interval(interval(service.recovery.recovery))
+    took = format_interval(recovery_interval(service.recovery))
     return service.recovery.outcome if took == "–" else f"{service.recovery.outcome} · {took}"
 
 
