@@ -13,7 +13,7 @@ from blackstart_controller.errors import NotFound, Refused
 from blackstart_controller.plan.model import Finding, Mode
 from blackstart_controller.runs.states import RunState
 from blackstart_controller.store.model import RunRow
-from support.scenes import Scene, order, plan_of
+from support.scenes import Scene, order, plan_of, play
 from support.virtual import run_virtual
 
 FORWARD = (
@@ -24,22 +24,6 @@ FORWARD = (
     RunState.REVERTING,
     RunState.SETTLING,
 )
-
-
-def play(
-    prepare: Callable[[Scene], None] = lambda _scene: None, targets: int = 2
-) -> tuple[Scene, RunRow, dict[str, Any]]:
-    """One run from start to end, undisturbed, with its report."""
-
-    async def scenario() -> tuple[Scene, RunRow, dict[str, Any]]:
-        scene = Scene(targets)
-        prepare(scene)
-        await scene.boot()
-        run_id = await scene.start()
-        row = await scene.ended(run_id)
-        return scene, row, await scene.report(run_id)
-
-    return run_virtual(scenario())
 
 
 def test_an_undisturbed_run_passes_and_is_reverted() -> None:

@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from blackstart_controller.plan.model import Mode
 from blackstart_controller.runs.states import RunState
-from blackstart_controller.store.model import RunRow
-from support.scenes import Scene, order, plan_of
+from support.scenes import Scene, order, plan_of, play
 from support.virtual import run_virtual
-
-
-def play(
-    prepare: Callable[[Scene], None] = lambda _scene: None, targets: int = 2
-) -> tuple[Scene, RunRow, dict[str, Any]]:
-    """One run from start to end, undisturbed, with its report."""
-
-    async def scenario() -> tuple[Scene, RunRow, dict[str, Any]]:
-        scene = Scene(targets)
-        prepare(scene)
-        await scene.boot()
-        run_id = await scene.start()
-        row = await scene.ended(run_id)
-        return scene, row, await scene.report(run_id)
-
-    return run_virtual(scenario())
 
 
 def test_a_fault_that_ends_before_its_time_halts_the_run_for_it_was_not_what_was_planned() -> None:

@@ -29,7 +29,7 @@ from blackstart_controller.store.model import RunEvent, RunRow
 from support.fake_agent import FakeAgent
 from support.fake_fleet import FakeFleet, Network
 from support.fake_outside import FakeOutside
-from support.virtual import VirtualClock
+from support.virtual import VirtualClock, run_virtual
 
 OBSERVER = "o1"
 RESTART_S = 0.3  # the service needs so long after its host is back
@@ -154,3 +154,19 @@ class Scene:
 
     def injections(self) -> int:
         return sum(what == "injected" for agent in self.agents for _at, what, _order in agent.history)
+
+
+def play(
+    prepare: Callable[[Scene], None] = lambda _scene: None, targets: int = 2
+) -> tuple[Scene, RunRow, dict[str, Any]]:
+    """One run from start to end, undisturbed, with its report."""
+
+    async def scenario() -> tuple[Scene, RunRow, dict[str, Any]]:
+        scene = Scene(targets)
+        prepare(scene)
+        await scene.boot()
+        run_id = await scene.start()
+        row = await scene.ended(run_id)
+        return scene, row, await scene.report(run_id)
+
+    return run_virtual(scenario())
