@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from blackstart_agent.errors import HostError, InvalidOrder, Refused
 from blackstart_agent.faults.base import Fault, Hit, Prepared, Surroundings, Undo
@@ -62,6 +62,14 @@ class Cut:
     """A fault that the kernel ends at its deadline."""
 
     kind: ClassVar[str] = "test.cut"
+
+    @classmethod
+    def of(cls, spec: Any) -> Self:
+        return cls()
+
+    @classmethod
+    def try_out(cls, host: Host) -> None:
+        world(host).step("try_out")
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
         world(host).step("prepare")

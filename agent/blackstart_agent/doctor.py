@@ -70,7 +70,8 @@ def _identity(config: AgentConfig) -> Finding:
 
 
 def _faults(config: AgentConfig) -> Iterator[Finding]:
-    from blackstart_agent.host import LinuxHost, capabilities
+    from blackstart_agent.faults import capabilities
+    from blackstart_agent.host import LinuxHost
 
     try:
         kinds, unsupported = capabilities(LinuxHost(config.supervisor))

@@ -16,7 +16,8 @@ from blackstart_controller.errors import Refused
 from blackstart_controller.fleet.hub import FleetHub
 from blackstart_controller.fleet.receive import Reception
 from blackstart_controller.fleet.server import FleetServer, tune_gc
-from blackstart_controller.plan.model import HostOrder, Mode, UnitStop
+from blackstart_controller.plan.faults.unit import UnitStop
+from blackstart_controller.plan.model import HostOrder, Mode
 from blackstart_controller.runs.ports import ClockEstimate
 from blackstart_controller.security.authority import Issued, ServerPair
 from blackstart_controller.security.secret import Secret

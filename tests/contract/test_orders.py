@@ -7,19 +7,24 @@ from blackstart_agent.faults.decode import decode, known_names
 from blackstart_agent.link.names import CONTROLLER_NAME as AGENTS_NAME
 from blackstart_controller.fleet.encode import encode_order, encode_probe
 from blackstart_controller.plan import model
+from blackstart_controller.plan.faults import FaultData
+from blackstart_controller.plan.faults.host import HostBlackout
+from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause, ProcessSelector
+from blackstart_controller.plan.faults.unit import UnitStop
 from blackstart_controller.security.identity import CONTROLLER_NAME
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
-REDIS = model.ProcessSelector(unit="redis.service")
-FAULTS: tuple[model.FaultSpec, ...] = (
-    model.NetworkPartition(("10.0.0.0/8", "fd00::/8"), (6379,), "in", "reject"),
-    model.NetworkPartition(("10.1.0.0/16",)),
-    model.ProcessKill(REDIS),
-    model.ProcessKill(model.ProcessSelector(executable="/usr/bin/redis-server")),
-    model.ProcessPause(model.ProcessSelector(name="redis-server")),
-    model.UnitStop(("redis.service",)),
-    model.HostBlackout("kill"),
-    model.HostBlackout("freeze"),
+REDIS = ProcessSelector(unit="redis.service")
+FAULTS: tuple[FaultData, ...] = (
+    NetworkPartition(("10.0.0.0/8", "fd00::/8"), (6379,), "in", "reject"),
+    NetworkPartition(("10.1.0.0/16",)),
+    ProcessKill(REDIS),
+    ProcessKill(ProcessSelector(executable="/usr/bin/redis-server")),
+    ProcessPause(ProcessSelector(name="redis-server")),
+    UnitStop(("redis.service",)),
+    HostBlackout("killed"),
+    HostBlackout("frozen"),
 )
 PROBES: tuple[model.ProbeSpec, ...] = (
     model.HttpProbe("http://w1:8080/", (200,), "ok"),
@@ -30,12 +35,12 @@ PROBES: tuple[model.ProbeSpec, ...] = (
 )
 
 
-def order(fault: model.FaultSpec, mode: model.Mode = model.Mode.TETHERED) -> faults_pb2.Order:
+def order(fault: FaultData, mode: model.Mode = model.Mode.TETHERED) -> faults_pb2.Order:
     return encode_order("run-1", model.HostOrder("o-1", "db-1", 0, fault, mode, 0.0, 10.0, 1.5))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_an_agent_decodes_every_fault_to_the_same_kind(fault: model.FaultSpec) -> None:
+def test_an_agent_decodes_every_fault_to_the_same_kind(fault: FaultData) -> None:
     encoded = order(fault)
     assert decode(encoded).kind == fault.kind
     assert set(encoded.requires) <= known_names()
@@ -49,7 +54,7 @@ def test_every_fault_of_the_contract_can_be_encoded() -> None:
 def test_requires_names_every_field_that_is_set_and_no_other() -> None:
     common = ["order.id", "order.run_id", "order.host", "order.fault", "order.mode"]
     common += ["order.lease_ms", "order.hold_ms"]
-    assert list(order(model.ProcessKill(REDIS)).requires) == [
+    assert list(order(ProcessKill(REDIS)).requires) == [
         *common,
         "process.kill.select",
         "process.kill.select.unit",
@@ -59,7 +64,7 @@ def test_requires_names_every_field_that_is_set_and_no_other() -> None:
 
 
 def test_times_and_modes_are_what_the_plan_says() -> None:
-    sealed = order(model.HostBlackout(), model.Mode.SEALED)
+    sealed = order(HostBlackout(), model.Mode.SEALED)
     assert (sealed.lease_ms, sealed.hold_ms, sealed.mode) == (1_500, 10_000, faults_pb2.MODE_SEALED)
 
 

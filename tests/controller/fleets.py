@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView
 from blackstart_controller.plan.make import make_plan
-from blackstart_controller.plan.model import FleetSnapshot, HostView, Plan
+from blackstart_controller.plan.model import Plan
 from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.load import load_experiment
 

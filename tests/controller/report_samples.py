@@ -9,16 +9,8 @@ from dataclasses import replace
 from blackstart_controller.measure import measure
 from blackstart_controller.measure.model import Answer, FaultSpan, ProbeSeries, SamplePoint
 from blackstart_controller.measure.verdict import Ending, decide
-from blackstart_controller.plan.model import (
-    Finding,
-    HostBlackout,
-    HostOrder,
-    Mode,
-    Plan,
-    PlannedProbe,
-    RedisProbe,
-    Service,
-)
+from blackstart_controller.plan.faults.host import HostBlackout
+from blackstart_controller.plan.model import Finding, HostOrder, Mode, Plan, PlannedProbe, RedisProbe, Service
 from blackstart_controller.report.build import Finished, build
 from blackstart_controller.report.view import EventView, ReportView
 

@@ -14,6 +14,9 @@ from blackstart_agent.link.stream import LinkUsedUp
 from blackstart_controller.errors import Refused, Unreachable
 from blackstart_controller.fleet.clock import error_ns_at
 from blackstart_controller.plan import model
+from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.faults.unit import UnitStop
+from blackstart_controller.plan.fleet import HostView
 from blackstart_proto.v1 import agent_pb2, guardian_pb2
 from support.control_plane import BOOT, Controller, linked, until
 
@@ -33,7 +36,7 @@ def order(host: str = "db-1") -> model.HostOrder:
         id="o-1",
         host=host,
         step=0,
-        fault=model.UnitStop(units=("redis",)),
+        fault=UnitStop(units=("redis",)),
         mode=model.Mode.TETHERED,
         at_s=0.0,
         hold_s=10.0,
@@ -45,7 +48,7 @@ async def test_a_host_that_said_hello_is_in_the_snapshot(controller: Controller,
     async with linked(controller, "db-1", tmp_path) as agent:
         await until(lambda: agent.guardian.streams() == [True])
         (host,) = controller.hub.snapshot().hosts
-        assert host == model.HostView(
+        assert host == HostView(
             name="db-1",
             site="busan",
             labels={"role": "db", "host": "db-1", "site": "busan"},
@@ -264,7 +267,7 @@ async def test_an_order_that_no_message_holds_is_refused(controller: Controller,
 
 def partition_of(peers: int) -> model.HostOrder:
     networks = tuple(f"10.{number >> 8}.{number & 255}.0/24" for number in range(peers))
-    fault = model.NetworkPartition(peers=networks)
+    fault = NetworkPartition(peers=networks)
     return model.HostOrder("o-1", "db-1", 0, fault, model.Mode.TETHERED, 0.0, 10.0, 15.0)
 
 

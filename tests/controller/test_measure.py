@@ -11,9 +11,7 @@ from blackstart_controller.measure.model import (
     Outcome,
 )
 from blackstart_controller.measure.outages import outages
-from blackstart_controller.plan.model import (
-    Service,
-)
+from blackstart_controller.plan.model import Service
 from support.measuring import END, MS, T0, UNTIL, S, every, ns, one, order, plan, sample, series, span
 
 # ---- the five outcomes ------------------------------------------------------------------------------------

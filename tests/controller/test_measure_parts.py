@@ -17,10 +17,7 @@ from blackstart_controller.measure.model import (
 from blackstart_controller.measure.steady import unsteady
 from blackstart_controller.measure.timeline import HostSample, mapping_at, point, points, probe_series
 from blackstart_controller.measure.verdict import Ending, decide
-from blackstart_controller.plan.model import (
-    PlannedProbe,
-    TcpProbe,
-)
+from blackstart_controller.plan.model import PlannedProbe, TcpProbe
 from support.measuring import MS, S, every, ns, one, plan, series
 
 # ---- steady state -----------------------------------------------------------------------------------------

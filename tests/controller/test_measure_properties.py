@@ -10,15 +10,8 @@ import pytest
 from blackstart_controller.measure import measure
 from blackstart_controller.measure.model import Answer, FaultSpan, Outcome, ProbeSeries, SamplePoint
 from blackstart_controller.measure.outages import low, outages, usable
-from blackstart_controller.plan.model import (
-    HostBlackout,
-    HostOrder,
-    Mode,
-    Plan,
-    PlannedProbe,
-    Service,
-    TcpProbe,
-)
+from blackstart_controller.plan.faults.host import HostBlackout
+from blackstart_controller.plan.model import HostOrder, Mode, Plan, PlannedProbe, Service, TcpProbe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -10,7 +10,8 @@ from blackstart_controller.notify.memory import MemoryOutbox
 from blackstart_controller.notify.model import Delivery, Kind, Outcome, Target
 from blackstart_controller.notify.ports import Notice
 from blackstart_controller.notify.service import NewTarget, Notify
-from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.plan.model import Plan
 from blackstart_controller.runs.launch import EverybodyMay, Launch, Needs
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.runs.states import RunState

@@ -10,18 +10,14 @@ import pytest
 from blackstart_controller.errors import NoTargets
 from blackstart_controller.plan.codec import plan_from_dict, plan_to_dict
 from blackstart_controller.plan.explain import explain, finding_lines, order_lines, service_lines
+from blackstart_controller.plan.faults.host import HostBlackout
+from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.faults.process import ProcessKill, ProcessSelector
+from blackstart_controller.plan.faults.unit import UnitStop
+from blackstart_controller.plan.fleet import FleetSnapshot
 from blackstart_controller.plan.hash import plan_hash
 from blackstart_controller.plan.make import make_plan
-from blackstart_controller.plan.model import (
-    FleetSnapshot,
-    HostBlackout,
-    HttpProbe,
-    Mode,
-    NetworkPartition,
-    ProcessKill,
-    ProcessSelector,
-    UnitStop,
-)
+from blackstart_controller.plan.model import HttpProbe, Mode
 from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.load import load_experiment
 from controller.documents import EXPERIMENT
@@ -40,7 +36,7 @@ def hit(steps: str, *, seed: int | None = None, snapshot: FleetSnapshot | None =
 def test_a_site_blackout_becomes_one_host_blackout_on_each_host_of_the_site() -> None:
     plan = planned("{fault: site.blackout, site: pangyo, units: freeze, for: 30s, at: 2s}")
     assert [order.host for order in plan.orders] == ["db2", "login5", "messenger8"]
-    assert {order.fault for order in plan.orders} == {HostBlackout("freeze")}
+    assert {order.fault for order in plan.orders} == {HostBlackout("frozen")}
     assert {(order.at_s, order.hold_s, order.lease_s) for order in plan.orders} == {(2.0, 30.0, 15.0)}
     assert plan.hold_s == 32.0
 

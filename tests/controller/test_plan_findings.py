@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.plan.model import Plan
 from controller.fleets import fleet, host, planned, with_host
 
 SITE = "{fault: site.blackout, site: pangyo, for: 30s}"

@@ -9,17 +9,10 @@ import pytest
 from blackstart_controller.errors import NoTargets, Refused
 from blackstart_controller.plan.codec import plan_from_dict, plan_to_dict
 from blackstart_controller.plan.explain import explain, halting_lines, order_lines
+from blackstart_controller.plan.fleet import FleetSnapshot
 from blackstart_controller.plan.hash import plan_hash
 from blackstart_controller.plan.make import make_plan
-from blackstart_controller.plan.model import (
-    Checkpoint,
-    FleetSnapshot,
-    MetricStop,
-    Plan,
-    ProbeStop,
-    ServiceStop,
-    WebhookStop,
-)
+from blackstart_controller.plan.model import Checkpoint, MetricStop, Plan, ProbeStop, ServiceStop, WebhookStop
 from blackstart_controller.plan.unroll import Flow, unroll
 from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.flow import length_ms

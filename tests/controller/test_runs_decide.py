@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from blackstart_controller.plan.model import HostBlackout, HostOrder, Mode
+from blackstart_controller.plan.faults.host import HostBlackout
+from blackstart_controller.plan.model import HostOrder, Mode
 from blackstart_controller.runs import decide
 from blackstart_controller.runs.decide import NS, Abort, World
 from blackstart_controller.runs.facts import HostMoment, OrderFacts

@@ -11,7 +11,8 @@ import pytest
 from blackstart_controller.errors import InvalidDocument
 from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.experiment import Experiment
-from blackstart_controller.spec.faults import Partition, SiteBlackout
+from blackstart_controller.spec.faults.host import SiteBlackout
+from blackstart_controller.spec.faults.network import Partition
 from blackstart_controller.spec.load import load_experiment, read_document
 from controller.documents import EXPERIMENT, Mistake, changed, read_mistakes
 

@@ -7,7 +7,7 @@ from blackstart_controller.errors import InvalidDocument
 from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.experiment import Experiment
 from blackstart_controller.spec.export import normal_form, yaml_text
-from blackstart_controller.spec.faults import KillProcess
+from blackstart_controller.spec.faults.process import KillProcess
 from blackstart_controller.spec.flow import Sequence, every_step, length_ms
 from blackstart_controller.spec.load import load_experiment
 from controller.documents import EXPERIMENT, FLOW, Mistake, changed, read_mistakes

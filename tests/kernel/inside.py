@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from blackstart_agent.errors import AgentError
-from blackstart_agent.faults import FAULTS, sweep
+from blackstart_agent.faults import FAULTS, capabilities, sweep
 from blackstart_agent.faults.base import Surroundings, Undo
 from blackstart_agent.faults.decode import decode
-from blackstart_agent.host import LinuxHost, capabilities
+from blackstart_agent.host import LinuxHost
 from blackstart_proto.v1 import faults_pb2 as pb
 
 MS = 1_000_000

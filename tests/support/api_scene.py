@@ -16,7 +16,8 @@ from blackstart_controller.gameday.service import GameDays
 from blackstart_controller.notify.ports import Nobody
 from blackstart_controller.notify.service import Notify
 from blackstart_controller.outside.http import HttpOutside
-from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.plan.model import Plan
 from blackstart_controller.runs.clock import SystemClock
 from blackstart_controller.runs.planning import plan_document
 from blackstart_controller.runs.service import Runs

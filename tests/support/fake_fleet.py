@@ -10,7 +10,8 @@ from functools import partial
 from typing import TypeVar
 
 from blackstart_controller.errors import Unreachable
-from blackstart_controller.plan.model import FleetSnapshot, HostOrder, HostView, PlannedProbe
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView
+from blackstart_controller.plan.model import HostOrder, PlannedProbe
 from blackstart_controller.runs.ports import ClockEstimate, FleetListener
 from blackstart_controller.store.model import StoreFailed
 from blackstart_proto.v1 import agent_pb2, faults_pb2

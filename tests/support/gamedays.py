@@ -22,7 +22,8 @@ from blackstart_controller.gameday.checks import Sources
 from blackstart_controller.gameday.service import GameDays
 from blackstart_controller.notify.ports import Nobody, Notice
 from blackstart_controller.outside.ports import Reply, Unreadable
-from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.plan.model import Plan
 from blackstart_controller.runs.clock import SystemClock
 from blackstart_controller.runs.planning import plan_document
 from blackstart_controller.runs.service import Runs

@@ -13,15 +13,8 @@ from blackstart_controller.measure.model import (
     Recovery,
     SamplePoint,
 )
-from blackstart_controller.plan.model import (
-    HostBlackout,
-    HostOrder,
-    Mode,
-    Plan,
-    PlannedProbe,
-    Service,
-    TcpProbe,
-)
+from blackstart_controller.plan.faults.host import HostBlackout
+from blackstart_controller.plan.model import HostOrder, Mode, Plan, PlannedProbe, Service, TcpProbe
 
 S = 1_000_000_000
 MS = 1_000_000

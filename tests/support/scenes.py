@@ -7,16 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from blackstart_controller.plan.model import (
-    FleetSnapshot,
-    HostOrder,
-    Mode,
-    NetworkPartition,
-    Plan,
-    PlannedProbe,
-    Service,
-    TcpProbe,
-)
+from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.plan.model import HostOrder, Mode, Plan, PlannedProbe, Service, TcpProbe
 from blackstart_controller.report.json_report import document
 from blackstart_controller.runs.launch import Launch
 from blackstart_controller.runs.service import Runs

@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from blackstart_controller.notify.ports import Nobody
-from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.plan.model import Plan
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.runs.settings import Settings
 from blackstart_controller.schedule.alarm import ApschedulerAlarms

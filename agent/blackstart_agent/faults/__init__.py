@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from blackstart_agent.errors import HostError
+from blackstart_agent.errors import AgentError, HostError
 from blackstart_agent.faults import cut
 from blackstart_agent.faults.base import TABLE_PREFIX, Fault
 from blackstart_agent.faults.blackout import HostBlackout
@@ -20,6 +20,20 @@ FAULTS: dict[str, type[Fault]] = {
     UnitStop.kind: UnitStop,
     HostBlackout.kind: HostBlackout,
 }
+
+
+def capabilities(host: Host) -> tuple[list[str], dict[str, str]]:
+    """The kinds of fault that work here, and for every other kind the reason why not: each is tried out."""
+    why_not = {kind: _why_not(fault, host) for kind, fault in FAULTS.items()}
+    return [kind for kind, why in why_not.items() if not why], {k: why for k, why in why_not.items() if why}
+
+
+def _why_not(fault: type[Fault], host: Host) -> str:
+    try:
+        fault.try_out(host)
+    except AgentError as error:
+        return str(error)
+    return ""
 
 
 def sweep(host: Host, known: Collection[str] = ()) -> list[str]:

@@ -21,14 +21,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
+from blackstart_agent import __version__
+from blackstart_agent.errors import InvalidOrder
 from blackstart_agent.host.ports import Host
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Undo: TypeAlias = Mapping[str, Json]
 
 TABLE_PREFIX = "blackstart_"
+NOT_KNOWN = f"not known to this agent {__version__}; upgrade the agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,31 @@ class Surroundings:
         return TABLE_PREFIX + self.order_id.replace("-", "")
 
 
+def word(kind: str, spec: Any, field: str) -> str:
+    """The value of an enum of the contract in small letters, without its prefix; "" when it is not set.
+
+    DIRECTION_BOTH is `both`. A number that came later is refused, never guessed: InvalidOrder.
+    """
+    number = getattr(spec, field)
+    enum = spec.DESCRIPTOR.fields_by_name[field].enum_type
+    if number not in enum.values_by_number:
+        raise InvalidOrder(f"{kind}: {field} {number}: {NOT_KNOWN}")
+    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return enum.values_by_number[number].name.removeprefix(prefix).lower() if number else ""
+
+
 class Fault(Protocol):
     kind: ClassVar[str]
+
+    @classmethod
+    def of(cls, spec: Any) -> Self:
+        """The fault that the message of this kind asks for. Raises InvalidOrder, naming what is wrong."""
+        ...
+
+    @classmethod
+    def try_out(cls, host: Host) -> None:
+        """Does what the fault needs of this host, in a way that leaves nothing behind. Raises AgentError."""
+        ...
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared: ...
 

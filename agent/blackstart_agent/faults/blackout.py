@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import Refused
 from blackstart_agent.faults import cut, gate, select, unit
-from blackstart_agent.faults.base import Hit, Json, Prepared, Surroundings, Undo
+from blackstart_agent.faults.base import Hit, Json, Prepared, Surroundings, Undo, word
 from blackstart_agent.faults.undo import flag, of_this_boot, process_rows, processes, text, texts
 from blackstart_agent.host.ports import SIGCONT, Host, Process
 
@@ -23,6 +25,15 @@ class HostBlackout:
 
     kind: ClassVar[str] = "host.blackout"
     frozen: bool = False
+
+    @classmethod
+    def of(cls, spec: pb.HostBlackout) -> Self:
+        return cls(frozen=word(cls.kind, spec, "units_are") == "frozen")
+
+    @classmethod
+    def try_out(cls, host: Host) -> None:
+        gate.try_out(host)
+        host.units.check()
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
         interfaces = gate.outgoing_interfaces(host)

@@ -9,6 +9,58 @@ from blackstart_agent.faults.base import Json, Surroundings, Undo
 from blackstart_agent.faults.undo import text, texts
 from blackstart_agent.host.ports import Host
 
+PROBE_TABLE = "blackstart_probe"
+
+# A whole cut, made and deleted in one transaction: the kernel checks it, nobody ever sees it.
+_DROP_PROBE = """create table netdev {name} {{
+flags owner;
+}}
+table netdev {name} {{
+flags owner;
+set gate {{
+type ifname
+flags timeout
+}}
+chain outgoing {{
+arp daddr ip 192.0.2.1 drop
+ip daddr 192.0.2.1 tcp dport 1 drop
+ip6 daddr 2001:db8::1 drop
+}}
+chain egress {{
+type filter hook egress device "lo" priority -500; policy accept;
+oifname @gate jump outgoing
+}}
+chain ingress {{
+type filter hook ingress device "lo" priority -500; policy accept;
+iifname @gate jump outgoing
+}}
+}}
+add element netdev {name} gate {{ "lo" timeout 1ms }}
+delete table netdev {name}"""
+_REJECT_PROBE = """create table inet {name} {{
+flags owner;
+}}
+table inet {name} {{
+flags owner;
+set gate {{
+type nf_proto
+flags timeout
+}}
+chain input {{
+type filter hook input priority -500; policy accept;
+meta nfproto @gate ip saddr 192.0.2.1 meta l4proto tcp reject with tcp reset
+meta nfproto @gate ip saddr 192.0.2.1 reject with icmpx admin-prohibited
+}}
+}}
+delete table inet {name}"""
+
+
+def try_out(host: Host) -> None:
+    """Every kind of table that a cut needs is taken by the kernel, and gone again."""
+    name = f"{PROBE_TABLE}_{host.clock.monotonic_ns()}"
+    for probe in (_DROP_PROBE, _REJECT_PROBE):
+        host.nft.run(probe.format(name=name))
+
 
 def undo_of(family: str, made: cut.Cut, stage: str) -> dict[str, Json]:
     """The part of an undo record that the functions below read."""

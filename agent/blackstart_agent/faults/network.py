@@ -6,11 +6,13 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import InvalidOrder, Refused
 from blackstart_agent.faults import cut, gate
-from blackstart_agent.faults.base import Hit, Prepared, Surroundings, Undo
+from blackstart_agent.faults.base import Hit, Prepared, Surroundings, Undo, word
 from blackstart_agent.host.ports import Host
 
 MAX_PEERS = 65_536
@@ -30,6 +32,10 @@ class Verdict(Enum):
     REJECT = "rejected"
 
 
+_DIRECTIONS = {"": Direction.BOTH, "both": Direction.BOTH, "in": Direction.IN, "out": Direction.OUT}
+_VERDICTS = {"": Verdict.DROP, "drop": Verdict.DROP, "reject": Verdict.REJECT}
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkPartition:
     """Packets between this host and `peers` are lost (drop) or refused (reject).
@@ -43,6 +49,19 @@ class NetworkPartition:
     ports: tuple[int, ...] = ()
     direction: Direction = Direction.BOTH
     verdict: Verdict = Verdict.DROP
+
+    @classmethod
+    def of(cls, spec: pb.NetworkPartition) -> Self:
+        return cls(
+            peers=tuple(spec.peers),
+            ports=tuple(spec.ports),
+            direction=_DIRECTIONS[word(cls.kind, spec, "direction")],
+            verdict=_VERDICTS[word(cls.kind, spec, "verdict")],
+        )
+
+    @classmethod
+    def try_out(cls, host: Host) -> None:
+        gate.try_out(host)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.peers) <= MAX_PEERS:

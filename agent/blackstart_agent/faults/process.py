@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import Refused
 from blackstart_agent.faults import select
@@ -21,6 +23,14 @@ class ProcessKill:
 
     kind: ClassVar[str] = "process.kill"
     select: select.Selector
+
+    @classmethod
+    def of(cls, spec: pb.ProcessKill) -> Self:
+        return cls(select.Selector.of(spec.select))
+
+    @classmethod
+    def try_out(cls, host: Host) -> None:
+        select.try_signals(host)
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
         found, undo = _prepare(self.kind, self.select, host, around)
@@ -75,6 +85,14 @@ class ProcessPause:
 
     kind: ClassVar[str] = "process.pause"
     select: select.Selector
+
+    @classmethod
+    def of(cls, spec: pb.ProcessPause) -> Self:
+        return cls(select.Selector.of(spec.select))
+
+    @classmethod
+    def try_out(cls, host: Host) -> None:
+        select.try_signals(host)
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
         found, undo = _prepare(self.kind, self.select, host, around)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Self
+
+from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import InvalidOrder, Unsupported
 from blackstart_agent.faults.base import Json, Surroundings, Undo
@@ -34,6 +37,10 @@ class Selector:
         if self.executable and not self.executable.startswith("/"):
             raise InvalidOrder(f'select: executable must be an absolute path, got "{self.executable}"')
 
+    @classmethod
+    def of(cls, spec: pb.ProcessSelector) -> Self:
+        return cls(unit=spec.unit, executable=spec.executable, name=spec.name)
+
     def __str__(self) -> str:
         return next(f'{field} "{value}"' for field, value in self.rows().items() if value)
 
@@ -50,6 +57,13 @@ class Selector:
         key = "executable" if self.executable else "name"
         wanted = self.executable or self.name
         return [process for process in host.processes.list() if getattr(process, key) == wanted]
+
+
+def try_signals(host: Host) -> None:
+    """Signal 0 to the host's first process: is this root, and are there pidfds?"""
+    for process in host.processes.list():
+        if process.pid == INIT_PID:
+            host.processes.signal(process, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import InvalidOrder, Refused
 from blackstart_agent.faults.base import Hit, Prepared, Surroundings, Undo
@@ -25,6 +27,14 @@ class UnitStop:
 
     kind: ClassVar[str] = "unit.stop"
     units: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: pb.UnitStop) -> Self:
+        return cls(tuple(spec.units))
+
+    @classmethod
+    def try_out(cls, host: Host) -> None:
+        host.units.check()
 
     def __post_init__(self) -> None:
         if not self.units or not all(self.units):

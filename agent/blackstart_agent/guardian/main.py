@@ -19,7 +19,7 @@ from blackstart_agent import config as agent_config
 from blackstart_agent import policy as agent_policy
 from blackstart_agent.config import AgentConfig
 from blackstart_agent.errors import AgentError
-from blackstart_agent.faults import FAULTS, sweep
+from blackstart_agent.faults import FAULTS, capabilities, sweep
 from blackstart_agent.faults.decode import decode
 from blackstart_agent.guardian import hardening, open_host, sentry
 from blackstart_agent.guardian.child import Child
@@ -35,7 +35,7 @@ from blackstart_agent.guardian.steps import Steps, problem_of
 from blackstart_agent.guardian.surroundings import Around, own_units
 from blackstart_agent.guardian.wire import Wire
 from blackstart_agent.guardian.workers import ThreadWorker
-from blackstart_agent.host import LinuxHost, capabilities
+from blackstart_agent.host import LinuxHost
 
 log = logging.getLogger("blackstart-guardian")
 

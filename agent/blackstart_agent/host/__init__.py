@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from blackstart_agent.errors import ConfigError
-from blackstart_agent.host.capabilities import capabilities
 from blackstart_agent.host.clock import LinuxClock
 from blackstart_agent.host.network import LinuxNetwork
 from blackstart_agent.host.nft import LinuxNft
@@ -14,7 +13,7 @@ from blackstart_agent.host.process import LinuxProcesses
 from blackstart_agent.host.units_runit import RunitUnits
 from blackstart_agent.host.units_systemd import SystemdUnits
 
-__all__ = ["LinuxHost", "capabilities", "units_of"]
+__all__ = ["LinuxHost", "units_of"]
 
 
 class LinuxHost:

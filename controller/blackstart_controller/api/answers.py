@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
-from blackstart_controller.plan.model import HostView
+from blackstart_controller.plan.fleet import HostView
 from blackstart_controller.runs.clock import iso
 from blackstart_controller.runs.context import RunContext
 from blackstart_controller.runs.live import live_state

@@ -42,7 +42,7 @@ from blackstart_controller.notify.ports import Notifier
 from blackstart_controller.notify.service import Notify
 from blackstart_controller.notify.webhook import Webhooks
 from blackstart_controller.outside.http import HttpOutside
-from blackstart_controller.plan.model import HostView
+from blackstart_controller.plan.fleet import HostView
 from blackstart_controller.runs.clock import Clock, SystemClock
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.schedule.alarm import ApschedulerAlarms

@@ -10,7 +10,8 @@ from blackstart_controller.control.model import LeverState
 from blackstart_controller.control.ports import ControlStore
 from blackstart_controller.control.rules import entered, hash_missing, hash_wrong, limits_broken
 from blackstart_controller.errors import PlanHashNeeded, Refused
-from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.plan.model import Plan
 from blackstart_controller.runs.clock import Clock, iso
 from blackstart_controller.runs.context import Halt
 from blackstart_controller.runs.launch import Launch, Needs

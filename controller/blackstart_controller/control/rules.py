@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from blackstart_controller.control.model import Environment
 from blackstart_controller.control.ports import RecentRun
 from blackstart_controller.errors import Refused
-from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.plan.model import Plan
 from blackstart_controller.runs.launch import Launch
 
 SHOWN_DIGITS = 8

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 from google.protobuf.message import Message
 
 from blackstart_controller.plan import model
+from blackstart_controller.plan.faults import FaultData
 
-_DIRECTIONS = {
-    "both": faults_pb2.DIRECTION_BOTH,
-    "in": faults_pb2.DIRECTION_IN,
-    "out": faults_pb2.DIRECTION_OUT,
-}
-_VERDICTS = {"drop": faults_pb2.VERDICT_DROP, "reject": faults_pb2.VERDICT_REJECT}
 _MODES = {
     model.Mode.TETHERED: faults_pb2.MODE_TETHERED,
     model.Mode.SEALED: faults_pb2.MODE_SEALED,
 }
-_UNITS_ARE = {"kill": faults_pb2.UNITS_ARE_KILLED, "freeze": faults_pb2.UNITS_ARE_FROZEN}
 
 
 def encode_order(run_id: str, order: model.HostOrder) -> faults_pb2.Order:
@@ -53,27 +49,36 @@ def _paths(message: Message, prefix: str) -> Iterator[str]:
             yield from _paths(value, f"{prefix}.{field.name}")
 
 
-def encode_fault(fault: model.FaultSpec) -> faults_pb2.Fault:
+def encode_fault(fault: FaultData) -> faults_pb2.Fault:
+    """The message of its kind, filled field by field: a fault of a plan has the names of the contract."""
     encoded = faults_pb2.Fault(kind=fault.kind)
-    match fault:
-        case model.NetworkPartition():
-            encoded.network_partition.CopyFrom(
-                faults_pb2.NetworkPartition(
-                    peers=fault.peers,
-                    ports=fault.ports,
-                    direction=_DIRECTIONS[fault.direction],
-                    verdict=_VERDICTS[fault.verdict],
-                )
-            )
-        case model.ProcessKill():
-            encoded.process_kill.select.CopyFrom(_selector(fault.select))
-        case model.ProcessPause():
-            encoded.process_pause.select.CopyFrom(_selector(fault.select))
-        case model.UnitStop():
-            encoded.unit_stop.units.extend(fault.units)
-        case model.HostBlackout():
-            encoded.host_blackout.units_are = _UNITS_ARE[fault.units]
+    spec = getattr(encoded, fault.kind.replace(".", "_", 1))
+    spec.SetInParent()  # without any field set, too, it says which kind it is
+    _fill(spec, fault)
     return encoded
+
+
+def _fill(message: Message, data: Any) -> None:
+    for field in dataclasses.fields(data):
+        descriptor = message.DESCRIPTOR.fields_by_name.get(field.name)
+        if descriptor is None:
+            assert field.name == "kind", f"{message.DESCRIPTOR.full_name} has no field {field.name}"
+            continue
+        value = getattr(data, field.name)
+        if dataclasses.is_dataclass(value):
+            _fill(getattr(message, field.name), value)
+        elif isinstance(value, tuple):
+            getattr(message, field.name).extend(value)
+        elif (enum := descriptor.enum_type) is not None:
+            setattr(message, field.name, enum.values_by_name[_enum_name(enum.name, value)].number)
+        else:
+            setattr(message, field.name, value)
+
+
+def _enum_name(enum: str, value: str) -> str:
+    """`UnitsAre` and `killed` are UNITS_ARE_KILLED, as protobuf's style has it."""
+    prefix = "".join(f"_{letter}" if letter.isupper() else letter for letter in enum).lstrip("_")
+    return f"{prefix}_{value}".upper()
 
 
 def encode_probe(probe: model.PlannedProbe) -> agent_pb2.Probe:
@@ -101,7 +106,3 @@ def encode_probe(probe: model.PlannedProbe) -> agent_pb2.Probe:
         case model.CommandProbe():
             encoded.command.CopyFrom(agent_pb2.CommandProbe(name=spec.name))
     return encoded
-
-
-def _selector(select: model.ProcessSelector) -> faults_pb2.ProcessSelector:
-    return faults_pb2.ProcessSelector(unit=select.unit, executable=select.executable, name=select.name)

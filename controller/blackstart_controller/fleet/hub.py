@@ -16,7 +16,8 @@ from blackstart_controller.fleet.encode import encode_order, encode_probe
 from blackstart_controller.fleet.inbox import Inbox
 from blackstart_controller.fleet.roster import Roster
 from blackstart_controller.fleet.session import HostSession, not_connected
-from blackstart_controller.plan.model import FleetSnapshot, HostOrder, HostView, PlannedProbe
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView
+from blackstart_controller.plan.model import HostOrder, PlannedProbe
 from blackstart_controller.runs.ports import ClockEstimate, FleetListener
 
 ANSWER_TIMEOUT_S = 5.0

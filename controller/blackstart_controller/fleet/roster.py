@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from blackstart_proto.v1 import agent_pb2
 
-from blackstart_controller.plan.model import FleetSnapshot, HostView
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView
 
 _OPENS = frozenset({agent_pb2.EVENT_KIND_ARMED, agent_pb2.EVENT_KIND_INJECTED})
 _CLOSES = frozenset({agent_pb2.EVENT_KIND_REVERTED, agent_pb2.EVENT_KIND_DISARMED})

@@ -6,42 +6,30 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
+from blackstart_controller.plan.faults import KINDS, FaultData
+from blackstart_controller.plan.faults.process import ProcessSelector
 from blackstart_controller.plan.model import (
     Checkpoint,
     CommandProbe,
-    FaultSpec,
     Finding,
-    HostBlackout,
     HostOrder,
     HttpProbe,
     MetricStop,
     Mode,
     NatsProbe,
-    NetworkPartition,
     Plan,
     PlannedProbe,
     ProbeSpec,
     ProbeStop,
-    ProcessKill,
-    ProcessPause,
-    ProcessSelector,
     RedisProbe,
     Service,
     ServiceStop,
     StopCondition,
     TcpProbe,
-    UnitStop,
     WebhookStop,
 )
 
 # Named here, because `kind` of a slotted dataclass can be read from its instances only.
-_FAULTS: Final[dict[str, type[FaultSpec]]] = {
-    "network.partition": NetworkPartition,
-    "process.kill": ProcessKill,
-    "process.pause": ProcessPause,
-    "unit.stop": UnitStop,
-    "host.blackout": HostBlackout,
-}
 _PROBES: Final[dict[str, type[ProbeSpec]]] = {
     "http": HttpProbe,
     "tcp": TcpProbe,
@@ -85,12 +73,12 @@ def _order(data: Mapping[str, Any]) -> HostOrder:
     return HostOrder(**{**data, "mode": Mode(data["mode"]), "fault": fault_from_dict(data["fault"])})
 
 
-def fault_from_dict(data: Mapping[str, Any]) -> FaultSpec:
+def fault_from_dict(data: Mapping[str, Any]) -> FaultData:
     """Return the fault whose `dataclasses.asdict` is `data`."""
     fields = _tuples(data)
     if "select" in fields:
         fields["select"] = ProcessSelector(**fields["select"])
-    return _FAULTS[data["kind"]](**fields)
+    return KINDS[data["kind"]](**fields)
 
 
 def _probe(data: Mapping[str, Any]) -> PlannedProbe:

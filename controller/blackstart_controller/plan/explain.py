@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from blackstart_controller.plan.faults.base import few
 from blackstart_controller.plan.model import (
-    FaultSpec,
-    HostBlackout,
     HostOrder,
     MetricStop,
     Mode,
-    NetworkPartition,
     Plan,
     ProbeStop,
-    ProcessKill,
-    ProcessPause,
-    ProcessSelector,
     ServiceStop,
     StopCondition,
-    UnitStop,
     WebhookStop,
 )
 from blackstart_controller.spec.duration import format_duration
@@ -29,15 +23,15 @@ def explain(plan: Plan) -> str:
     hosts = sorted({order.host for order in plan.orders})
     names = {service.name for service in plan.services}
     observers = sorted({probe.observer for probe in plan.probes if probe.service in names})
-    services = _list([service.name for service in plan.services])
+    services = few([service.name for service in plan.services])
     sentences = [
-        f"{plan.experiment} hits {_count(len(hosts), 'host')} ({_list(hosts)}) with {_kinds(plan.orders)}.",
+        f"{plan.experiment} hits {_count(len(hosts), 'host')} ({few(hosts)}) with {_kinds(plan.orders)}.",
         f"Everything must be steady for {seconds(plan.baseline_s)} first, else nothing is injected.",
         f"The faults hold until {seconds(plan.hold_s)} after T0; {_ending(plan)}",
     ]
     if plan.services:
         watched = f"{_count(len(plan.services), 'service')} ({services})"
-        sentences.append(f"{_count(len(observers), 'observer')} ({_list(observers)}) probe {watched}.")
+        sentences.append(f"{_count(len(observers), 'observer')} ({few(observers)}) probe {watched}.")
         sentences.append(
             f"A service counts as back after {seconds(plan.settle_s)} of good answers, and is waited for "
             f"{seconds(plan.watch_s)} after the last revert."
@@ -61,7 +55,7 @@ def order_lines(plan: Plan) -> list[str]:
             seconds(order.hold_s),
             seconds(order.lease_s),
             order.path,
-            what(order.fault),
+            order.fault.what(),
         )
         for order in in_time
     ]
@@ -77,7 +71,7 @@ def service_lines(plan: Plan) -> list[str]:
         kinds = dict.fromkeys(probe.spec.kind for probe in probes)
         observers = dict.fromkeys(probe.observer for probe in probes)
         rows.append(
-            (service.name, _list(service.members), objective, ", ".join(kinds) or "-", _list([*observers]))
+            (service.name, few(service.members), objective, ", ".join(kinds) or "-", few([*observers]))
         )
     return align(rows) if plan.services else []
 
@@ -110,21 +104,6 @@ def finding_lines(plan: Plan) -> list[str]:
     return [f"{finding.level}: {finding.text}" for finding in plan.findings]
 
 
-def what(fault: FaultSpec) -> str:
-    """Return the parameters of a fault in a few words."""
-    match fault:
-        case NetworkPartition():
-            ports = f" ports {_list([str(port) for port in fault.ports])}" if fault.ports else ""
-            way = {"both": "to and from", "in": "from", "out": "to"}[fault.direction]
-            return f"{fault.verdict} {way} {_list(fault.peers)}{ports}"
-        case ProcessKill() | ProcessPause():
-            return _processes(fault.select)
-        case UnitStop():
-            return f"units {_list(fault.units)}"
-        case HostBlackout():
-            return f"network cut, units {'killed' if fault.units == 'kill' else 'frozen'}"
-
-
 def seconds(value_s: float) -> str:
     """Return seconds the way documents write them."""
     return format_duration(round(value_s * 1000))
@@ -146,19 +125,8 @@ def _ending(plan: Plan) -> str:
 
 
 def _kinds(orders: Iterable[HostOrder]) -> str:
-    return _list(sorted({order.fault.kind for order in orders}))
-
-
-def _processes(select: ProcessSelector) -> str:
-    if select.unit:
-        return f"processes of unit {select.unit}"
-    return f"processes of {select.executable}" if select.executable else f"processes named {select.name}"
+    return few(sorted({order.fault.kind for order in orders}))
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6])
-    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown or "-"

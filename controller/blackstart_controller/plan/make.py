@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from blackstart_controller.plan.model import (
-    STOP_SERVICE,
-    Finding,
-    FleetSnapshot,
-    Mode,
-    Plan,
-    PlannedProbe,
-    Service,
-)
+from blackstart_controller.plan.fleet import FleetSnapshot, matching
+from blackstart_controller.plan.model import STOP_SERVICE, Finding, Mode, Plan, PlannedProbe, Service
 from blackstart_controller.plan.observers import plan_probes
 from blackstart_controller.plan.orders import make_orders
 from blackstart_controller.plan.preflight import Draft, find, in_order
 from blackstart_controller.plan.stops import stop_of
-from blackstart_controller.plan.targets import choose_targets, matching
+from blackstart_controller.plan.targets import choose_targets
 from blackstart_controller.plan.unroll import unroll
 from blackstart_controller.spec.experiment import Experiment
 from blackstart_controller.spec.services import ServiceEntry

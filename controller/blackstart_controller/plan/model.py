@@ -10,84 +10,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+from blackstart_controller.plan.faults import FaultData
+
 
 class Mode(StrEnum):
     TETHERED = "tethered"
     SEALED = "sealed"
 
 
-# ---- the fleet, as it was at one moment -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class HostView:
-    """One host as the controller knows it. `labels` always holds `site` and `host`."""
-
-    name: str
-    site: str
-    labels: dict[str, str]
-    addresses: tuple[str, ...]
-    connected: bool
-    fault_kinds: tuple[str, ...] = ()
-    unsupported: dict[str, str] = field(default_factory=dict)
-    probe_kinds: tuple[str, ...] = ()
-    open_faults: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FleetSnapshot:
-    """`controller_addresses` are the controller's own: a tethered fault that would cut them is refused."""
-
-    hosts: tuple[HostView, ...]
-    controller_addresses: tuple[str, ...] = ()
-
-
-# ---- faults, as orders carry them: site.blackout has become host.blackout, selectors are addresses --------
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkPartition:
-    peers: tuple[str, ...]  # CIDR, v4 and v6
-    ports: tuple[int, ...] = ()
-    direction: Literal["both", "in", "out"] = "both"
-    verdict: Literal["drop", "reject"] = "drop"
-    kind: Literal["network.partition"] = "network.partition"
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessSelector:
-    """Exactly one is set."""
-
-    unit: str = ""
-    executable: str = ""
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessKill:
-    select: ProcessSelector
-    kind: Literal["process.kill"] = "process.kill"
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessPause:
-    select: ProcessSelector
-    kind: Literal["process.pause"] = "process.pause"
-
-
-@dataclass(frozen=True, slots=True)
-class UnitStop:
-    units: tuple[str, ...]
-    kind: Literal["unit.stop"] = "unit.stop"
-
-
-@dataclass(frozen=True, slots=True)
-class HostBlackout:
-    units: Literal["kill", "freeze"] = "kill"
-    kind: Literal["host.blackout"] = "host.blackout"
-
-
-FaultSpec: TypeAlias = NetworkPartition | ProcessKill | ProcessPause | UnitStop | HostBlackout
+# ---- what is done -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +28,7 @@ class HostOrder:
     id: str
     host: str
     step: int  # index among the faults of the experiment, in the document's order
-    fault: FaultSpec
+    fault: FaultData
     mode: Mode
     at_s: float
     hold_s: float

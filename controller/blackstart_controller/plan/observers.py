@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Final
 
-from blackstart_controller.plan.model import (
-    STOP_SERVICE,
-    Finding,
-    FleetSnapshot,
-    HostView,
-    PlannedProbe,
-    ProbeSpec,
-)
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView, labels_of
+from blackstart_controller.plan.model import STOP_SERVICE, Finding, PlannedProbe, ProbeSpec
 from blackstart_controller.plan.probes import probe_spec
-from blackstart_controller.plan.targets import labels_of
 from blackstart_controller.spec.services import Probe, Watched
 
 MAX_OBSERVERS: Final = 3

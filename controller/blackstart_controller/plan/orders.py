@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
 
 from blackstart_controller.errors import Refused
-from blackstart_controller.plan.model import (
-    FaultSpec,
-    FleetSnapshot,
-    HostBlackout,
-    HostOrder,
-    HostView,
-    Mode,
-    NetworkPartition,
-    ProcessKill,
-    ProcessPause,
-    ProcessSelector,
-    UnitStop,
-)
-from blackstart_controller.plan.peers import peer_networks, without_own
+from blackstart_controller.plan.faults import fault_of
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView
+from blackstart_controller.plan.model import HostOrder, Mode
 from blackstart_controller.plan.unroll import Timed
-from blackstart_controller.spec import faults as spec
 from blackstart_controller.spec.experiment import Experiment
 
 MAX_ORDERS: Final = 100_000
@@ -48,7 +35,7 @@ def make_orders(
             id=ids(),
             host=host.name,
             step=timed.number,
-            fault=_for_host(fault, host),
+            fault=fault.for_host(host),
             mode=mode,
             at_s=timed.at_ms / 1000,
             hold_s=timed.fault.hold_ms / 1000,
@@ -59,29 +46,3 @@ def make_orders(
         for fault in (fault_of(timed.fault, fleet),)
         for host in hosts
     )
-
-
-def fault_of(fault: spec.Breakage, fleet: FleetSnapshot) -> FaultSpec:
-    """Return the order's form of `fault`: no selectors of peers are left in it."""
-    match fault:
-        case spec.SiteBlackout() | spec.Blackout():
-            return HostBlackout(fault.units)
-        case spec.Cut():
-            peers = peer_networks(fault.peers, fleet)
-            return NetworkPartition(peers, fault.ports, fault.direction, fault.verdict)
-        case spec.Kill():
-            return ProcessKill(_processes(fault))
-        case spec.Freeze():
-            return ProcessPause(_processes(fault))
-        case spec.Down():
-            return UnitStop(fault.units)
-
-
-def _for_host(fault: FaultSpec, host: HostView) -> FaultSpec:
-    if isinstance(fault, NetworkPartition):
-        return replace(fault, peers=without_own(fault.peers, host))
-    return fault
-
-
-def _processes(fault: spec.OfProcess) -> ProcessSelector:
-    return ProcessSelector(fault.unit or "", fault.executable or "", fault.name or "")

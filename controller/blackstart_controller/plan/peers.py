@@ -6,9 +6,8 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from blackstart_controller.plan.model import FleetSnapshot, HostView
-from blackstart_controller.plan.targets import matching
-from blackstart_controller.spec.faults import PeerSet
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView, matching
+from blackstart_controller.spec.faults.network import PeerSet
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -8,25 +8,18 @@ from functools import cached_property
 from itertools import combinations
 from typing import Final
 
-from blackstart_controller.plan.model import (
-    Finding,
-    FleetSnapshot,
-    HostBlackout,
-    HostOrder,
-    HostView,
-    Mode,
-    NetworkPartition,
-    PlannedProbe,
-)
+from blackstart_controller.plan.faults.host import HostBlackout
+from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView, known_sites, matching
+from blackstart_controller.plan.model import Finding, HostOrder, Mode, PlannedProbe
 from blackstart_controller.plan.observers import who
 from blackstart_controller.plan.peers import host_network
 from blackstart_controller.plan.probes import named_hosts
-from blackstart_controller.plan.targets import known_sites, matching
 from blackstart_controller.plan.unroll import Flow
 from blackstart_controller.spec.duration import format_duration
 from blackstart_controller.spec.errors import one_of
 from blackstart_controller.spec.experiment import Experiment
-from blackstart_controller.spec.faults import Cut
+from blackstart_controller.spec.faults.network import Cut
 from blackstart_controller.spec.services import ServiceEntry
 
 SEALED_MAX_HOLD_MS: Final = 600_000  # what an agent's policy allows unless it says otherwise

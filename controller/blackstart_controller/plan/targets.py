@@ -6,11 +6,17 @@ import random
 from collections.abc import Sequence
 
 from blackstart_controller.errors import NoTargets
-from blackstart_controller.plan.model import FleetSnapshot, HostView
+from blackstart_controller.plan.fleet import (
+    FleetSnapshot,
+    HostView,
+    by_name,
+    known_sites,
+    labels_of,
+    matching,
+)
 from blackstart_controller.plan.unroll import Aim, Picked, Timed, Wave
 from blackstart_controller.spec.errors import one_of
-from blackstart_controller.spec.faults import Pick
-from blackstart_controller.spec.selector import Selector
+from blackstart_controller.spec.faults.base import Pick
 
 
 def choose_targets(
@@ -30,19 +36,6 @@ def choose_targets(
     return chosen
 
 
-def known_sites(fleet: FleetSnapshot) -> list[str]:
-    return sorted({host.site for host in fleet.hosts})
-
-
-def matching(selector: Selector, fleet: FleetSnapshot) -> tuple[HostView, ...]:
-    """Return the hosts that `selector` selects, by name; `host` and `site` are labels of every host."""
-    return _by_name([host for host in fleet.hosts if selector.matches(labels_of(host))])
-
-
-def labels_of(host: HostView) -> dict[str, str]:
-    return {**host.labels, "host": host.name, "site": host.site}
-
-
 def _targets(timed: Timed, fleet: FleetSnapshot, seed: int) -> tuple[HostView, ...]:
     match timed.aim:
         case Picked(on, pick):
@@ -50,14 +43,14 @@ def _targets(timed: Timed, fleet: FleetSnapshot, seed: int) -> tuple[HostView, .
         case Wave():
             return _wave(timed.aim, fleet, seed)
         case site:
-            return _by_name([host for host in fleet.hosts if host.site == site])
+            return by_name([host for host in fleet.hosts if host.site == site])
 
 
 def _wave(wave: Wave, fleet: FleetSnapshot, seed: int) -> tuple[HostView, ...]:
     """Every wave takes the beginning of one shuffled list, so none leaves out an earlier one's hosts."""
     hosts = list(matching(wave.on, fleet))
     _chance(seed, wave.first).shuffle(hosts)
-    return _by_name(hosts[: max(size.of(len(hosts)) for size in wave.sizes)])
+    return by_name(hosts[: max(size.of(len(hosts)) for size in wave.sizes)])
 
 
 def _chance(seed: int, number: int) -> random.Random:
@@ -68,11 +61,7 @@ def _picked(hosts: tuple[HostView, ...], pick: Pick | None, chance: random.Rando
     if pick is None:
         return hosts
     wanted = pick.count if pick.count is not None else -(-len(hosts) * (pick.percent or 0) // 100)
-    return _by_name(chance.sample(hosts, min(wanted, len(hosts))))
-
-
-def _by_name(hosts: Sequence[HostView]) -> tuple[HostView, ...]:
-    return tuple(sorted(hosts, key=lambda host: host.name))
+    return by_name(chance.sample(hosts, min(wanted, len(hosts))))
 
 
 def _nobody(aim: Aim, fleet: FleetSnapshot) -> str:

@@ -10,7 +10,9 @@ from blackstart_controller.plan.model import Checkpoint
 from blackstart_controller.spec.amounts import Size
 from blackstart_controller.spec.errors import dotted
 from blackstart_controller.spec.experiment import Experiment
-from blackstart_controller.spec.faults import Breakage, Pick, SiteBlackout
+from blackstart_controller.spec.faults import Breakage
+from blackstart_controller.spec.faults.base import Pick
+from blackstart_controller.spec.faults.host import SiteBlackout
 from blackstart_controller.spec.flow import (
     AnyStep,
     Growing,

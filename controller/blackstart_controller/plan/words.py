@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from blackstart_controller.spec import faults as spec
 from blackstart_controller.spec import flow
 from blackstart_controller.spec.duration import format_duration
 from blackstart_controller.spec.experiment import Experiment
+from blackstart_controller.spec.faults.base import Held, Later, Targeted, listed
+from blackstart_controller.spec.faults.host import SiteBlackout
 from blackstart_controller.spec.stops import FailingProbe, FailingService, StopEntry, Threshold
 
 MAX_PARTS: Final = 8  # of a list of steps; a paragraph is to be read
@@ -26,9 +27,8 @@ def in_words(experiment: Experiment) -> str:
         *_limits(experiment),
     ]
     if experiment.stop:
-        sentences.append(
-            f"It is ended early, and everything undone, when {_or(map(_stop, experiment.stop))}."
-        )
+        tripped = listed([*map(_stop, experiment.stop)], "or")
+        sentences.append(f"It is ended early, and everything undone, when {tripped}.")
     if experiment.hypothesis:
         sentences.append(f"What is believed: {_sentence(experiment.hypothesis)}")
     return " ".join(sentences)
@@ -61,12 +61,16 @@ def _step(step: flow.AnyStep) -> str:
             return _later(step, what)
         case flow.Waves():
             waves = step.waves
-            sizes = _and(map(str, waves.sizes))
+            sizes = listed([*map(str, waves.sizes)])
             where = f"in waves of {sizes} of the hosts with {waves.on}{_pause(waves)}"
-            return _later(step, f"{where}: {_fault(waves.fault, 'on them ')}")
-        case spec.SiteBlackout():
-            return _later(step, _fault(step, f"on every host of the site {step.site} "))
-    return _later(step, _fault(step, f"on {_hosts(step)} "))
+            return _later(step, f"{where}: on them {_fault(waves.fault)}")
+        case SiteBlackout():
+            return _later(step, f"on every host of the site {step.site} {_fault(step)}")
+    return _later(step, f"on {_hosts(step)} {_fault(step)}")
+
+
+def _fault(fault: Held) -> str:
+    return fault.words(_time(fault.hold_ms))
 
 
 def _wait(wait: flow.Waiting) -> str:
@@ -85,46 +89,16 @@ def _pause(paused: flow.Paused) -> str:
     return f", {_time(paused.pause_ms)} apart, each time only if all has been well for {well}"
 
 
-def _later(step: spec.Later, what: str) -> str:
+def _later(step: Later, what: str) -> str:
     return f"{_time(step.at_ms)} later {what}" if step.at_ms else what
 
 
-def _hosts(step: spec.Targeted) -> str:
+def _hosts(step: Targeted) -> str:
     if step.pick is None:
         return f"every host with {step.on}"
     count = step.pick.count
     some = f"{step.pick.percent}% of the hosts" if count is None else f"{count} host{'s' * (count > 1)}"
     return f"{some} with {step.on}, chosen by lot,"
-
-
-def _fault(fault: spec.Breakage, where: str) -> str:
-    time = _time(fault.hold_ms)
-    match fault:
-        case spec.SiteBlackout() | spec.Blackout():
-            units = "and all units are killed" if fault.units == "kill" else "and all units are frozen"
-            return f"{where}the network is cut {units} for {time}"
-        case spec.Cut():
-            ways = {"both": "to and from", "in": "coming from", "out": "going to"}[fault.direction]
-            ports = f" (ports {_and(map(str, fault.ports))})" if fault.ports else ""
-            return f"{where}everything {ways} {_peers(fault.peers)}{ports} is lost for {time}"
-        case spec.Kill():
-            return f"{where}{_process(fault)} are killed, and what follows is watched for {time}"
-        case spec.Freeze():
-            return f"{where}{_process(fault)} stand still for {time}"
-        case spec.Down():
-            return f"{where}the units {_and(fault.units)} are stopped and held down for {time}"
-
-
-def _process(fault: spec.OfProcess) -> str:
-    if fault.unit is not None:
-        return f"the processes of the unit {fault.unit}"
-    return f"the processes of {fault.executable}" if fault.executable else f"the processes named {fault.name}"
-
-
-def _peers(peers: spec.PeerSet) -> str:
-    if peers.site is not None:
-        return f"the site {peers.site}"
-    return f"the hosts with {peers.hosts}" if peers.hosts is not None else _and(peers.cidr or ())
 
 
 def _ending(experiment: Experiment) -> str:
@@ -148,7 +122,7 @@ def _watching(experiment: Experiment) -> list[str]:
     one = "The service" if len(names) == 1 else "The services"
     is_are = "is" if len(names) == 1 else "are"
     return [
-        f"{one} {_and(names)} {is_are} watched from hosts that are not hit, "
+        f"{one} {listed(names)} {is_are} watched from hosts that are not hit, "
         f"until {_time(experiment.watch_ms)} after the last fault."
     ]
 
@@ -161,7 +135,7 @@ def _limits(experiment: Experiment) -> list[str]:
         (limits.max_service_share, f"{limits.max_service_share}% of a service's hosts"),
     ]
     most = [text for limit, text in known if limit is not None]
-    return [f"At most {_and(most)} may be hit, else it does not begin."] if most else []
+    return [f"At most {listed(most)} may be hit, else it does not begin."] if most else []
 
 
 def _stop(entry: StopEntry) -> str:
@@ -184,17 +158,3 @@ def _sentence(text: str) -> str:
 
 def _time(ms: int) -> str:
     return format_duration(ms)
-
-
-def _and(words: Iterable[str]) -> str:
-    return _joined(list(words), "and")
-
-
-def _or(words: Iterable[str]) -> str:
-    return _joined(list(words), "or")
-
-
-def _joined(words: list[str], last: str) -> str:
-    if len(words) > MAX_PARTS:
-        words = [*words[:MAX_PARTS], f"{len(words) - MAX_PARTS} more"]
-    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)

@@ -9,8 +9,9 @@ from typing import Any
 
 from blackstart_controller.errors import BlackstartError
 from blackstart_controller.outside.ports import Outside
+from blackstart_controller.plan.fleet import FleetSnapshot
 from blackstart_controller.plan.make import make_plan
-from blackstart_controller.plan.model import Finding, FleetSnapshot, HostOrder, Plan
+from blackstart_controller.plan.model import Finding, HostOrder, Plan
 from blackstart_controller.runs.ports import Fleet
 from blackstart_controller.runs.prepare import resolution_data
 from blackstart_controller.runs.sources import refused_urls

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
-from blackstart_controller.plan.model import FleetSnapshot, HostOrder, HostView, PlannedProbe
+from blackstart_controller.plan.fleet import FleetSnapshot, HostView
+from blackstart_controller.plan.model import HostOrder, PlannedProbe
 
 
 @dataclass(frozen=True, slots=True)

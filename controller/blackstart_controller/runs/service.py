@@ -12,8 +12,9 @@ from blackstart_controller.errors import NotFound, Refused, UsageError
 from blackstart_controller.notify.ports import Nobody, Notifier
 from blackstart_controller.outside.http import HttpOutside
 from blackstart_controller.outside.ports import Outside
+from blackstart_controller.plan.fleet import FleetSnapshot
 from blackstart_controller.plan.hash import plan_hash
-from blackstart_controller.plan.model import FleetSnapshot, Plan
+from blackstart_controller.plan.model import Plan
 from blackstart_controller.report.view import ReportView
 from blackstart_controller.runs.announce import Announcer
 from blackstart_controller.runs.approval import Waiting

@@ -8,7 +8,7 @@ from blackstart_controller.spec.cycles import find_cycle
 from blackstart_controller.spec.duration import format_duration, parse_duration
 from blackstart_controller.spec.errors import Problem, one_of
 from blackstart_controller.spec.experiment import Experiment
-from blackstart_controller.spec.faults import MAX_HOLD, Held
+from blackstart_controller.spec.faults.base import MAX_HOLD, Held
 from blackstart_controller.spec.flow import (
     MAX_UNROLLED,
     AnyStep,

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from blackstart_controller.spec.amounts import Share
-from blackstart_controller.spec.faults import MAX_HOLD, Count
+from blackstart_controller.spec.faults.base import MAX_HOLD, Count
 from blackstart_controller.spec.flow import MAX_STEPS, Step
 from blackstart_controller.spec.parameters import ParameterTable
 from blackstart_controller.spec.services import ServiceEntry

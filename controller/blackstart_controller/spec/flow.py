@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from blackstart_controller.spec.amounts import Bare, HostSize
 from blackstart_controller.spec.errors import one_of
-from blackstart_controller.spec.faults import MAX_HOLD, FaultStep, Later, OnHosts
+from blackstart_controller.spec.faults import FaultStep, OnHosts
+from blackstart_controller.spec.faults.base import MAX_HOLD, Later
 from blackstart_controller.spec.types import Between, HostSelector, Strict, Whole, invalid
 from blackstart_controller.spec.yaml_source import Path, shown
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BeforeValidator, Field
 
-from blackstart_controller.spec.faults import MAX_HOLD
+from blackstart_controller.spec.faults.base import MAX_HOLD
 from blackstart_controller.spec.types import (
     Address,
     Between,

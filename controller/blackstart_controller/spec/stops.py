@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from blackstart_controller.spec.amounts import Number
-from blackstart_controller.spec.faults import MAX_HOLD
+from blackstart_controller.spec.faults.base import MAX_HOLD
 from blackstart_controller.spec.services import Probe, Watched
 from blackstart_controller.spec.types import Between, HttpUrl, Name, OneOf, Strict, Text
 

@@ -1,0 +1,35 @@
+"""The faults that orders carry, a file per family, and their table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from blackstart_controller.plan.faults.host import HostBlackout
+from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause
+from blackstart_controller.plan.faults.unit import UnitStop
+from blackstart_controller.plan.fleet import FleetSnapshot
+from blackstart_controller.spec.faults import Breakage
+
+FaultData: TypeAlias = NetworkPartition | ProcessKill | ProcessPause | UnitStop | HostBlackout
+
+KINDS: Final[Mapping[str, type[FaultData]]] = MappingProxyType(
+    {
+        "network.partition": NetworkPartition,
+        "process.kill": ProcessKill,
+        "process.pause": ProcessPause,
+        "unit.stop": UnitStop,
+        "host.blackout": HostBlackout,
+    }
+)
+# What the document may say besides: it becomes one of the kinds above.
+_MEANS: Final = MappingProxyType({"site.blackout": "host.blackout"})
+
+
+def fault_of(spec: Breakage, fleet: FleetSnapshot) -> FaultData:
+    """Return the order's form of what a document asks for."""
+    kind: Any = KINDS[_MEANS.get(spec.fault, spec.fault)]  # `of` takes this kind's class of document alone
+    made: FaultData = kind.of(spec, fleet)
+    return made

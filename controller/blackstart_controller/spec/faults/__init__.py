@@ -1,0 +1,17 @@
+"""The faults of an experiment, a file per family: what is broken, and with `Targeted`, where.
+
+A kind has two classes: what is broken (as waves need it, which say themselves where), and the step.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from blackstart_controller.spec.faults.host import Blackout, HostBlackout, SiteBlackout
+from blackstart_controller.spec.faults.network import Cut, Partition
+from blackstart_controller.spec.faults.process import Freeze, Kill, KillProcess, PauseProcess
+from blackstart_controller.spec.faults.unit import Down, StopUnits
+
+FaultStep: TypeAlias = SiteBlackout | HostBlackout | Partition | KillProcess | PauseProcess | StopUnits
+OnHosts: TypeAlias = Blackout | Cut | Kill | Freeze | Down
+Breakage: TypeAlias = SiteBlackout | OnHosts
