@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 from pydantic import Field
 
 from blackstart_controller.api import answers, calendar_feed, control, gamedays, notices, runs, schedules
+from blackstart_controller.api.body import Body
 from blackstart_controller.api.guard import READ, BodyLimit, Guard, decided, install_errors, may
-from blackstart_controller.api.runs import Body
 from blackstart_controller.control.service import Control
 from blackstart_controller.errors import NotFound, UsageError
 from blackstart_controller.gameday.service import GameDays

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from blackstart_controller.api.answers import expiry
+from blackstart_controller.api.body import Body
 from blackstart_controller.api.guard import may
 from blackstart_controller.gameday.calendar import CalendarEvent, calendar_text, gameday_event
 from blackstart_controller.gameday.service import GameDays
@@ -30,10 +31,6 @@ READER = Depends(may(Permission.READ))
 MAX_AGE_S = 300
 DUE_TIMES = 20  # of each schedule
 SHOWN_LENGTH = timedelta(minutes=30)  # nobody knows how long a run takes; a calendar wants something to draw
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class FeedBody(Body):

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from blackstart_controller.api import answers
+from blackstart_controller.api.body import Body
 from blackstart_controller.api.guard import may
 from blackstart_controller.control.model import Environment
 from blackstart_controller.control.service import Control
@@ -19,10 +20,6 @@ from blackstart_controller.security.tokens import OPERATOR_TTL_S
 
 READER, HALTER = Depends(may(Permission.READ)), Depends(may(Permission.HALT))
 APPROVER, ADMIN = Depends(may(Permission.APPROVE)), Depends(may(Permission.ADMIN))
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class OperatorBody(Body):

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from blackstart_controller.api.body import Body
 from blackstart_controller.api.guard import may
 from blackstart_controller.gameday import formats, html
 from blackstart_controller.gameday.due import starts_shown
@@ -24,10 +25,6 @@ OPERATOR = Depends(may(Permission.OPERATE))
 HALTER = Depends(may(Permission.HALT))
 Words = Annotated[str, Field(min_length=1, max_length=20_000)]
 Short = Annotated[str, Field(max_length=1000)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class PlanBody(Body):

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from blackstart_controller.api.body import Body
 from blackstart_controller.api.guard import may
 from blackstart_controller.notify.model import Delivery, Kind, Target
 from blackstart_controller.notify.service import NewTarget, Notify
@@ -18,8 +19,8 @@ APPROVER = Depends(may(Permission.APPROVE))
 ADMIN = Depends(may(Permission.ADMIN))
 
 
-class TargetBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+class TargetBody(Body):
+    model_config = ConfigDict(hide_input_in_errors=True)
     name: str = Field(max_length=100)
     kind: Literal["webhook", "apprise"]
     url: str = Field(min_length=1, max_length=2000)

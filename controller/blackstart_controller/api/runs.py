@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from blackstart_controller.api import answers
+from blackstart_controller.api.body import Body
 from blackstart_controller.api.events import server_sent
 from blackstart_controller.api.guard import READ, check_again, may
 from blackstart_controller.report import html, json_report, markdown
@@ -19,10 +20,6 @@ from blackstart_controller.runs.launch import Launch
 from blackstart_controller.runs.service import Runs
 from blackstart_controller.security.roles import Operator, Permission
 from blackstart_controller.spec.document import Document
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class DocumentBody(Body):

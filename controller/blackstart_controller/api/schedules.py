@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from blackstart_controller.api.body import Body
 from blackstart_controller.api.guard import may
 from blackstart_controller.runs.clock import iso
 from blackstart_controller.schedule.model import Calendar, DueRow, Schedule
@@ -21,10 +22,6 @@ READER = Depends(may(Permission.READ))
 OPERATOR = Depends(may(Permission.OPERATE))
 SHOWN = 10  # outcomes in `show`
 Text = Annotated[str, Field(max_length=200)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class WordsBody(Body):
