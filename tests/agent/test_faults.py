@@ -68,6 +68,14 @@ def test_preparing_touches_nothing(fault: Fault) -> None:
 
 
 @every_fault
+def test_the_rules_that_a_plan_shows_are_those_that_staging_loads(fault: Fault) -> None:
+    host = FakeHost()
+    shown = fault.prepare(host, AROUND).rules
+    carry_out(fault, host, "stage")
+    assert host.nft.transactions == ([shown] if shown else [])
+
+
+@every_fault
 def test_staging_has_no_effect_yet(fault: Fault) -> None:
     host = FakeHost()
     carry_out(fault, host, "stage")

@@ -184,3 +184,6 @@ def test_a_plan_shows_rules_leases_findings_and_its_hash(fake: Fake, flow: Path,
     assert "db0: by hand, if all else fails: nft delete table netdev blackstart_x" in told
     assert "note: limits.max_hosts is not set; 1 host would be hit" in told
     assert told.endswith(f"plan {'ab' * 32}\n")
+    answer["rules"] = "table netdev x {\n\x1b[2J\n}"
+    assert run(["--context", str(fake.context), "plan", str(flow), "--rules"]) == 0
+    assert capsys.readouterr().out == f"{told}\ndb0: rules\n  table netdev x {{\n  \\x1b[2J\n  }}\n"

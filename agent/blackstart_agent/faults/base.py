@@ -43,11 +43,12 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What an order would hit, how it is undone, and the commands that undo it by hand."""
+    """What an order would hit, how it is undone, also by hand, and the rules that the kernel would get."""
 
     hits: tuple[Hit, ...]
     undo: Undo
     manual: tuple[str, ...] = ()
+    rules: str = ""
 
 
 @dataclass(frozen=True, slots=True)

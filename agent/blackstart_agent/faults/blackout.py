@@ -42,15 +42,16 @@ class HostBlackout:
         spare = gate.spared(host, around)
         made = cut.Cut(around.table, tuple(interfaces), peers=None, spared=spare)
         names = _units(host, around)
+        rules = cut.drop_table(made)
         undo: dict[str, Json] = {
-            **gate.undo_of("netdev", made, cut.drop_table(made)),
+            **gate.undo_of("netdev", made, rules),
             "boot_id": host.clock.boot_id(),
             "units": list(names),
             "frozen": self.frozen,
             **_frozen_before(host, names),
             **select.untouchable(host, around).undo(),
         }
-        return Prepared(self._hits(interfaces, spare, names), undo, self._manual(host, undo))
+        return Prepared(self._hits(interfaces, spare, names), undo, self._manual(host, undo), rules)
 
     def _hits(self, interfaces: Sequence[str], spare: cut.Spared, names: Sequence[str]) -> tuple[Hit, ...]:
         open_ = gate.control_path(spare)

@@ -93,7 +93,8 @@ class NetworkPartition:
         )
         family, table = ("netdev", cut.drop_table(made)) if self._drops else ("inet", cut.reject_table(made))
         hits = (*(Hit("network", str(net), self._effect()) for net in networks), *_kept_open(networks, spare))
-        return Prepared(hits, gate.undo_of(family, made, table), (gate.manual(family, around.table),))
+        undo = gate.undo_of(family, made, table)
+        return Prepared(hits, undo, (gate.manual(family, around.table),), rules=table)
 
     @property
     def _drops(self) -> bool:

@@ -16,6 +16,8 @@ from blackstart_agent.policy import Policy
 
 Around = Callable[[str, bool, Policy], Surroundings]  # order id, sealed, policy
 
+MAX_RULES = 16_384  # characters
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:
@@ -40,7 +42,10 @@ class Steps:
     def resolve(self, order: pb.Order, open_faults: int) -> Examined:
         """Nothing is touched."""
         prepared, reasons = self._prepare(order, open_faults)
-        return _examined(order.id, prepared, reasons)
+        examined = _examined(order.id, prepared, reasons)
+        if prepared is not None:
+            examined.resolution.rules = _shortened(prepared.rules)
+        return examined
 
     def arm(self, order: pb.Order, open_faults: int, progress: Progress) -> Examined:
         """Prepared, recorded, then staged; when it could not be staged, the record is still there."""
@@ -115,6 +120,13 @@ def problem_of(step: Callable[[], object]) -> str:
     except Exception as error:  # noqa: BLE001 - a bug in one fault must not end the guardian, which has others to revert
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def _shortened(rules: str) -> str:
+    """Rules are for people to read; ten thousand peers are not read."""
+    if len(rules) <= MAX_RULES:
+        return rules
+    return f"{rules[:MAX_RULES]}\n# ... and {len(rules) - MAX_RULES} characters more"
 
 
 def _examined(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from blackstart_controller.cli.documents import body_of, read_checked, set_option
-from blackstart_controller.cli.output import output_option, progress, write, write_json
+from blackstart_controller.cli.output import harmless, output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
 from blackstart_controller.errors import NoTargets, Refused
 
@@ -16,9 +16,10 @@ from blackstart_controller.errors import NoTargets, Refused
 @click.command()
 @click.argument("source", metavar="FILE|NAME")
 @set_option
+@click.option("--rules", is_flag=True, help="Show the rules that each host's kernel would get, too.")
 @output_option
 @click.pass_context
-def plan(ctx: click.Context, source: str, parameters: dict[str, str], form: str) -> int:
+def plan(ctx: click.Context, /, source: str, parameters: dict[str, str], rules: bool, form: str) -> int:
     """Show which host would get which order, what exactly it would hit, and what speaks against it.
 
     Of the experiment in FILE, or the one called NAME of the library (`blackstart experiment list`).
@@ -30,7 +31,7 @@ def plan(ctx: click.Context, source: str, parameters: dict[str, str], form: str)
     if form == "json":
         write_json(made)
     else:
-        write("\n".join(plan_lines(made)))
+        write("\n".join([*plan_lines(made), *(rules_lines(made) if rules else ())]))
     return verdict(made)
 
 
@@ -70,6 +71,15 @@ def plan_lines(made: Mapping[str, Any]) -> list[str]:
         [f"plan {made['hash']}"],
     ]
     return [line for part in parts if part for line in (*part, "")][:-1]
+
+
+def rules_lines(made: Mapping[str, Any]) -> list[str]:
+    """The rules of each order, under its host's name: what nft would be given, before anything is open."""
+    lines: list[str] = []
+    for answer in made["answers"]:
+        if text := answer.get("rules"):
+            lines += ["", f"{answer['host']}: rules", *(f"  {harmless(line)}" for line in text.splitlines())]
+    return lines
 
 
 def answer_lines(answer: Mapping[str, Any]) -> list[str]:

@@ -51,7 +51,8 @@ async def _ask(fleet: Fleet, order: HostOrder, timeout_s: float) -> dict[str, An
     answer: dict[str, Any] = {"order_id": order.id, "host": order.host}
     try:
         async with asyncio.timeout(timeout_s):
-            return answer | resolution_data(await fleet.resolve(PREVIEW, order))
+            resolution = await fleet.resolve(PREVIEW, order)
+            return answer | resolution_data(resolution) | {"rules": resolution.rules}
     except TimeoutError:
         return answer | {"hits": [], "refusals": [f"no answer in {timeout_s:g} s"], "undo": []}
     except BlackstartError as error:

@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n blackstart_proto/v1/faults.proto\x12\x13\x62lackstart_proto.v1\"\xc7\x02\n\x05\x46\x61ult\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x42\n\x11network_partition\x18\x02 \x01(\x0b\x32%.blackstart_proto.v1.NetworkPartitionH\x00\x12\x38\n\x0cprocess_kill\x18\x03 \x01(\x0b\x32 .blackstart_proto.v1.ProcessKillH\x00\x12:\n\rprocess_pause\x18\x04 \x01(\x0b\x32!.blackstart_proto.v1.ProcessPauseH\x00\x12\x32\n\tunit_stop\x18\x05 \x01(\x0b\x32\x1d.blackstart_proto.v1.UnitStopH\x00\x12:\n\rhost_blackout\x18\x06 \x01(\x0b\x32!.blackstart_proto.v1.HostBlackoutH\x00\x42\x06\n\x04spec\"\x92\x01\n\x10NetworkPartition\x12\r\n\x05peers\x18\x01 \x03(\t\x12\r\n\x05ports\x18\x02 \x03(\r\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.blackstart_proto.v1.Direction\x12-\n\x07verdict\x18\x04 \x01(\x0e\x32\x1c.blackstart_proto.v1.Verdict\"A\n\x0fProcessSelector\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x12\n\nexecutable\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"C\n\x0bProcessKill\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\"D\n\x0cProcessPause\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\"\x19\n\x08UnitStop\x12\r\n\x05units\x18\x01 \x03(\t\"@\n\x0cHostBlackout\x12\x30\n\tunits_are\x18\x01 \x01(\x0e\x32\x1d.blackstart_proto.v1.UnitsAre\"\xba\x01\n\x05Order\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12)\n\x05\x66\x61ult\x18\x04 \x01(\x0b\x32\x1a.blackstart_proto.v1.Fault\x12\'\n\x04mode\x18\x05 \x01(\x0e\x32\x19.blackstart_proto.v1.Mode\x12\x10\n\x08lease_ms\x18\x06 \x01(\r\x12\x0f\n\x07hold_ms\x18\x07 \x01(\r\x12\x10\n\x08requires\x18\x08 \x03(\t\"3\n\x03Hit\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\"f\n\nResolution\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12&\n\x04hits\x18\x02 \x03(\x0b\x32\x18.blackstart_proto.v1.Hit\x12\x10\n\x08refusals\x18\x03 \x03(\t\x12\x0c\n\x04undo\x18\x04 \x03(\t*_\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x01\x12\x10\n\x0c\x44IRECTION_IN\x10\x02\x12\x11\n\rDIRECTION_OUT\x10\x03*H\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_DROP\x10\x01\x12\x12\n\x0eVERDICT_REJECT\x10\x02*Q\n\x08UnitsAre\x12\x19\n\x15UNITS_ARE_UNSPECIFIED\x10\x00\x12\x14\n\x10UNITS_ARE_KILLED\x10\x01\x12\x14\n\x10UNITS_ARE_FROZEN\x10\x02*@\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x11\n\rMODE_TETHERED\x10\x01\x12\x0f\n\x0bMODE_SEALED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n blackstart_proto/v1/faults.proto\x12\x13\x62lackstart_proto.v1\"\xc7\x02\n\x05\x46\x61ult\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x42\n\x11network_partition\x18\x02 \x01(\x0b\x32%.blackstart_proto.v1.NetworkPartitionH\x00\x12\x38\n\x0cprocess_kill\x18\x03 \x01(\x0b\x32 .blackstart_proto.v1.ProcessKillH\x00\x12:\n\rprocess_pause\x18\x04 \x01(\x0b\x32!.blackstart_proto.v1.ProcessPauseH\x00\x12\x32\n\tunit_stop\x18\x05 \x01(\x0b\x32\x1d.blackstart_proto.v1.UnitStopH\x00\x12:\n\rhost_blackout\x18\x06 \x01(\x0b\x32!.blackstart_proto.v1.HostBlackoutH\x00\x42\x06\n\x04spec\"\x92\x01\n\x10NetworkPartition\x12\r\n\x05peers\x18\x01 \x03(\t\x12\r\n\x05ports\x18\x02 \x03(\r\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.blackstart_proto.v1.Direction\x12-\n\x07verdict\x18\x04 \x01(\x0e\x32\x1c.blackstart_proto.v1.Verdict\"A\n\x0fProcessSelector\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x12\n\nexecutable\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"C\n\x0bProcessKill\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\"D\n\x0cProcessPause\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\"\x19\n\x08UnitStop\x12\r\n\x05units\x18\x01 \x03(\t\"@\n\x0cHostBlackout\x12\x30\n\tunits_are\x18\x01 \x01(\x0e\x32\x1d.blackstart_proto.v1.UnitsAre\"\xba\x01\n\x05Order\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12)\n\x05\x66\x61ult\x18\x04 \x01(\x0b\x32\x1a.blackstart_proto.v1.Fault\x12\'\n\x04mode\x18\x05 \x01(\x0e\x32\x19.blackstart_proto.v1.Mode\x12\x10\n\x08lease_ms\x18\x06 \x01(\r\x12\x0f\n\x07hold_ms\x18\x07 \x01(\r\x12\x10\n\x08requires\x18\x08 \x03(\t\"3\n\x03Hit\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\"u\n\nResolution\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12&\n\x04hits\x18\x02 \x03(\x0b\x32\x18.blackstart_proto.v1.Hit\x12\x10\n\x08refusals\x18\x03 \x03(\t\x12\x0c\n\x04undo\x18\x04 \x03(\t\x12\r\n\x05rules\x18\x05 \x01(\t*_\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x01\x12\x10\n\x0c\x44IRECTION_IN\x10\x02\x12\x11\n\rDIRECTION_OUT\x10\x03*H\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_DROP\x10\x01\x12\x12\n\x0eVERDICT_REJECT\x10\x02*Q\n\x08UnitsAre\x12\x19\n\x15UNITS_ARE_UNSPECIFIED\x10\x00\x12\x14\n\x10UNITS_ARE_KILLED\x10\x01\x12\x14\n\x10UNITS_ARE_FROZEN\x10\x02*@\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x11\n\rMODE_TETHERED\x10\x01\x12\x0f\n\x0bMODE_SEALED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blackstart_proto.v1.faults_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTION']._serialized_start=1181
-  _globals['_DIRECTION']._serialized_end=1276
-  _globals['_VERDICT']._serialized_start=1278
-  _globals['_VERDICT']._serialized_end=1350
-  _globals['_UNITSARE']._serialized_start=1352
-  _globals['_UNITSARE']._serialized_end=1433
-  _globals['_MODE']._serialized_start=1435
-  _globals['_MODE']._serialized_end=1499
+  _globals['_DIRECTION']._serialized_start=1196
+  _globals['_DIRECTION']._serialized_end=1291
+  _globals['_VERDICT']._serialized_start=1293
+  _globals['_VERDICT']._serialized_end=1365
+  _globals['_UNITSARE']._serialized_start=1367
+  _globals['_UNITSARE']._serialized_end=1448
+  _globals['_MODE']._serialized_start=1450
+  _globals['_MODE']._serialized_end=1514
   _globals['_FAULT']._serialized_start=58
   _globals['_FAULT']._serialized_end=385
   _globals['_NETWORKPARTITION']._serialized_start=388
@@ -58,5 +58,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HIT']._serialized_start=1024
   _globals['_HIT']._serialized_end=1075
   _globals['_RESOLUTION']._serialized_start=1077
-  _globals['_RESOLUTION']._serialized_end=1179
+  _globals['_RESOLUTION']._serialized_end=1194
 # @@protoc_insertion_point(module_scope)

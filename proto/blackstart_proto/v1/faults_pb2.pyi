@@ -395,7 +395,10 @@ class Resolution(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
     UNDO_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
+    rules: _builtins.str
+    """resolve: what would be loaded into the kernel, as nft reads it; at most 16 KiB"""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]: ...
     @_builtins.property
@@ -413,10 +416,11 @@ class Resolution(_message.Message):
         hits: _abc.Iterable[Global___Hit] | None = ...,
         refusals: _abc.Iterable[_builtins.str] | None = ...,
         undo: _abc.Iterable[_builtins.str] | None = ...,
+        rules: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "order_id", b"order_id", "refusals", b"refusals", "undo", b"undo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "order_id", b"order_id", "refusals", b"refusals", "rules", b"rules", "undo", b"undo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
