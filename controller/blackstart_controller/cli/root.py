@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,6 +113,8 @@ def run(argv: Sequence[str]) -> int:
         return 0  # the reader has seen enough; output.write has silenced standard output
     except Exception as error:  # noqa: BLE001
         # Whatever it is: Python's own exit code for it is 1, which would read as a missed objective.
+        import traceback
+
         traceback.print_exc()
         _say(f"internal error ({type(error).__name__}: {error}); please report it with the lines above")
         return BlackstartError.exit_code
