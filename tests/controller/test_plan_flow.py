@@ -227,6 +227,15 @@ def test_a_plan_of_too_many_orders_is_refused_before_it_is_made() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("pause", "hasty"), [("2s", True), ("6499ms", True), ("6500ms", False), ("1m", False)]
+)
+def test_a_pause_in_which_nothing_can_become_steady_is_told(pause: str, hasty: bool) -> None:
+    plan = planned(f"{{repeat: {{times: 2, pause: {pause}, steady: 5s, steps: [{KILL}]}}}}")
+    told = [finding.text for finding in plan.findings if "make the pause longer" in finding.text]
+    assert bool(told) is hasty
+
+
 def test_a_plan_tells_its_leases_paths_checkpoints_and_stops() -> None:
     plan = flow_plan()
     header, first, *_ = order_lines(plan)

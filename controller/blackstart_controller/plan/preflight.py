@@ -11,7 +11,7 @@ from typing import Final
 from blackstart_controller.plan.faults.host import HostBlackout
 from blackstart_controller.plan.faults.network import NetworkPartition
 from blackstart_controller.plan.fleet import FleetSnapshot, HostView, known_sites, matching
-from blackstart_controller.plan.model import Finding, HostOrder, Mode, PlannedProbe
+from blackstart_controller.plan.model import Checkpoint, Finding, HostOrder, Mode, PlannedProbe
 from blackstart_controller.plan.observers import who
 from blackstart_controller.plan.peers import host_network
 from blackstart_controller.plan.probes import named_hosts
@@ -24,6 +24,9 @@ from blackstart_controller.spec.services import ServiceEntry
 
 SEALED_MAX_HOLD_MS: Final = 600_000  # what an agent's policy allows unless it says otherwise
 MAX_OVERLAPS: Final = 20
+JUDGED_BEFORE_S: Final = (
+    1.5  # a checkpoint is judged when what comes after it is sent, from samples that arrived
+)
 _LOCAL: Final = ("localhost",)
 
 
@@ -217,6 +220,23 @@ def _checkpoints(draft: Draft) -> Iterator[Finding]:
             yield Finding(
                 "note", f"{point.path}: this checkpoint is after the last fault; nothing can be halted"
             )
+        else:
+            yield from _hasty(point, draft)
+
+
+def _hasty(point: Checkpoint, draft: Draft) -> Iterator[Finding]:
+    """What the fault before held down needs time to be well again, or the run ends here for certain."""
+    ends_s = [order.at_s + order.hold_s for order in draft.orders]
+    pause_s = min((point.at_s - end_s for end_s in ends_s if end_s <= point.at_s), default=None)
+    least_s = point.steady_s + JUDGED_BEFORE_S
+    if pause_s is not None and pause_s < least_s:
+        pause, steady, least = (format_duration(round(s * 1000)) for s in (pause_s, point.steady_s, least_s))
+        text = (
+            f"{point.path}: all must have been well for {steady} there, {pause} after a fault's end; what was"
+        )
+        yield Finding(
+            "warning", f"{text} down until then cannot have been: make the pause longer than {least}"
+        )
 
 
 def _overlaps(draft: Draft) -> Iterator[Finding]:
