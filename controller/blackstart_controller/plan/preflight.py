@@ -231,12 +231,10 @@ def _hasty(point: Checkpoint, draft: Draft) -> Iterator[Finding]:
     least_s = point.steady_s + JUDGED_BEFORE_S
     if pause_s is not None and pause_s < least_s:
         pause, steady, least = (format_duration(round(s * 1000)) for s in (pause_s, point.steady_s, least_s))
-        text = (
-            f"{point.path}: all must have been well for {steady} there, {pause} after a fault's end; what was"
+        why = (
+            f"{pause} after a fault's end all must have been well for {steady}, and what was down cannot have"
         )
-        yield Finding(
-            "warning", f"{text} down until then cannot have been: make the pause longer than {least}"
-        )
+        yield Finding("warning", f"{point.path}: {why}: make the pause longer than {least}")
 
 
 def _overlaps(draft: Draft) -> Iterator[Finding]:
