@@ -14,6 +14,8 @@ from blackstart_agent.faults.base import Hit, Json, Prepared, Surroundings, Undo
 from blackstart_agent.faults.undo import flag, of_this_boot, process_rows, processes, text, texts
 from blackstart_agent.host.ports import SIGCONT, Host, Process
 
+_FROZEN = {"": False, "killed": False, "frozen": True}
+
 
 @dataclass(frozen=True, slots=True)
 class HostBlackout:
@@ -28,7 +30,7 @@ class HostBlackout:
 
     @classmethod
     def of(cls, spec: pb.HostBlackout) -> Self:
-        return cls(frozen=word(cls.kind, spec, "units_are") == "frozen")
+        return cls(_FROZEN[word(cls.kind, spec, "units_are")])
 
     @classmethod
     def try_out(cls, host: Host) -> None:

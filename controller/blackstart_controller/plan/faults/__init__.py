@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from blackstart_controller.plan.faults.host import HostBlackout
 from blackstart_controller.plan.faults.network import NetworkPartition
@@ -15,13 +16,13 @@ from blackstart_controller.spec.faults import Breakage
 
 FaultData: TypeAlias = NetworkPartition | ProcessKill | ProcessPause | UnitStop | HostBlackout
 
+# `kind` of a slotted dataclass can be read from its fields only.
 KINDS: Final[Mapping[str, type[FaultData]]] = MappingProxyType(
     {
-        "network.partition": NetworkPartition,
-        "process.kill": ProcessKill,
-        "process.pause": ProcessPause,
-        "unit.stop": UnitStop,
-        "host.blackout": HostBlackout,
+        str(field.default): kind
+        for kind in get_args(FaultData)
+        for field in fields(kind)
+        if field.name == "kind"
     }
 )
 # What the document may say besides: it becomes one of the kinds above.

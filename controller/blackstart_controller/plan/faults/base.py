@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,7 +13,7 @@ MAX_NAMED = 6  # of a list in a cell of a table
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedFault:
+class PlannedFault(ABC):
     """One fault without its host and its time. A subclass per kind, its fields named as in `faults.proto`.
 
     `kind` is the dotted name. Texts of a field that is an enum there are the value's name without its
@@ -20,17 +21,17 @@ class PlannedFault:
     """
 
     @classmethod
+    @abstractmethod
     def of(cls, spec: Any, fleet: FleetSnapshot) -> Self:
         """Return what a document asks for: no selector of hosts and no name of a site is left in it."""
-        raise NotImplementedError
 
     def for_host(self, host: HostView) -> Self:
         """Return what of it is for this host."""
         return self
 
+    @abstractmethod
     def what(self) -> str:
         """Return its parameters in a few words, for a table."""
-        raise NotImplementedError
 
 
 def few(names: Sequence[str]) -> str:
