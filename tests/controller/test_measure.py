@@ -43,6 +43,8 @@ def test_an_answer_that_took_long_may_have_hidden_an_outage_for_as_long() -> Non
 def test_an_objective_that_is_finer_than_the_probes_is_not_met_by_seeing_nothing() -> None:
     recovery = one(series(every()), rto_s=0.05)
     assert (recovery.outcome, recovery.met) == (Outcome.UNAFFECTED, None)
+    assert recovery.reason.endswith("its objective is 0.05 s: ask more often (every)")
+    assert one(series(every()), rto_s=1.0).reason == ""
 
 
 def test_back_while_the_fault_held_is_failed_over_and_timed_from_t0() -> None:

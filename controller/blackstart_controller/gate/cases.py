@@ -114,7 +114,7 @@ def _service(service: Json, report: Json, places: Places) -> Case:
         return Case(name, Status.SKIPPED, "nothing was injected", position)
     if service["met"] is False or service["outcome"] == "not back":
         return Case(name, Status.FAILED, text, position, seconds)
-    if service["outcome"] == "unknown":
+    if service["outcome"] == "unknown" or (rto_s is not None and service["met"] is None):
         cut_short = report["verdict"] == "halted"
         status = Status.SKIPPED if rto_s is None or cut_short else Status.ERROR
         return Case(name, status, text, position, seconds)

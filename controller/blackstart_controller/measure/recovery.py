@@ -61,7 +61,7 @@ def measure_service(scene: Scene, service: Service, series: Sequence[ProbeSeries
         lost_writes=None,
         outages=tuple(outage for s in sights for outage in s.outages),
         objective=Objective(service.rto_s, service.rpo_s),
-        reason="; ".join(filter(None, (judged.reason, *remarks(sights, found)))),
+        reason="; ".join(filter(None, (judged.reason, too_coarse(service, judged), *remarks(sights, found)))),
     )
 
 
@@ -191,6 +191,16 @@ def availability(series: Iterable[ProbeSeries], window: Window) -> float | None:
         if window.from_ns <= sample.start_ns <= window.until_ns and sample.answer is not Answer.UNKNOWN
     ]
     return answers.count(Answer.OK) / len(answers) if answers else None
+
+
+def too_coarse(service: Service, judged: Judged) -> str:
+    """Why the objective of a service without an outage is not judged, and what helps; "" when it is."""
+    if service.rto_s is None or judged.unseen_s is None or judged.unseen_s <= service.rto_s:
+        return ""
+    return (
+        f"an outage of up to {judged.unseen_s:.3f} s could not have been seen, and its objective is "
+        f"{service.rto_s:g} s: ask more often (every)"
+    )
 
 
 def remarks(sights: Sequence[Sight], found: Sequence[Outage]) -> list[str]:
