@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from blackstart_controller.cli.halt import REVERTING
 from blackstart_controller.cli.output import harmless, output_option, progress, write, write_json
 from blackstart_controller.cli.session import connect
 
@@ -30,7 +31,7 @@ def engage(ctx: click.Context, reason: str, form: str) -> None:
         write_json(done)
     else:
         runs = [f"halting {run_id}" for run_id in done["halted"]]
-        write("\n".join([*runs, "every agent is told to revert all its faults", _told(done)]))
+        write("\n".join([*runs, REVERTING, _told(done)]))
     if done["warning"]:
         progress(f"blackstart: {harmless(done['warning'])}")
 

@@ -51,7 +51,7 @@ def add(ctx: click.Context, /, source: str, name: str, random: bool, form: str, 
     words = {
         key: list(value) if isinstance(value, tuple) else value for key, value in options.items() if value
     }
-    body = {"name": name, "parameters": {}} | body_of(document)
+    body = {"name": name} | body_of(document)
     with connect(ctx) as client:
         made = client.post("v1", "schedules", body=body | {"words": words})
     for warning in made["warnings"]:
