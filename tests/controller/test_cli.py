@@ -8,7 +8,6 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,6 @@ services:
 """
 HEAVY = ("grpc", "sqlalchemy", "pydantic", "rich", "httpx2", "fastapi", "ruamel", "cryptography")
 PROGRAM = [sys.executable, "-c", "from blackstart_controller.cli import main; main()"]
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[Fake]:
-    with fake_controller(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture
@@ -327,46 +320,6 @@ def test_login_sends_no_token_to_an_authority_with_another_pin(
     assert run(["login", fake.url, "--ca-pin", "0" * 64, "--file", str(tmp_path / "c")]) == 7
     assert "somebody in between" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
-
-
-def test_a_reader_that_goes_away_is_no_error(fake: Fake) -> None:
-    fake.script.hosts = [{"name": f"host-{number}", "connected": True} for number in range(5000)]
-    program = " ".join(f"'{word}'" for word in [*PROGRAM, "--context", str(fake.context), "host", "list"])
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {program} | head -1"], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("HOST")
-
-
-def into_a_full_disk(fake: Fake, *words: str) -> subprocess.CompletedProcess[str]:
-    with Path("/dev/full").open("w") as full:
-        argv = [*PROGRAM, "--context", str(fake.context), *words]
-        return subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True)
-
-
-def test_an_output_that_cannot_be_written_is_told_and_no_success(fake: Fake) -> None:
-    done = into_a_full_disk(fake, "host", "list")
-    assert done.returncode == 6
-    assert done.stderr == "blackstart: standard output cannot be written: No space left on device\n"
-
-
-@pytest.mark.parametrize(("of_the_run", "told"), [(0, 6), (1, 1), (5, 5)])
-def test_a_result_that_cannot_be_written_changes_no_exit_code_but_success(
-    of_the_run: int, told: int, fake: Fake, document: Path
-) -> None:
-    fake.script.end("fail", of_the_run)
-    done = into_a_full_disk(fake, "run", str(document), "--wait", "-o", "json")
-    assert done.returncode == told
-    assert f"it is kept: blackstart run show {RUN}" in done.stderr
-
-
-def test_an_error_of_our_own_is_never_taken_for_a_missed_objective(
-    fake: Fake, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fake.script.hosts = [{"name": "a", "labels": "no mapping"}]
-    assert call(fake, "host", "list") == 6
-    assert "blackstart: internal error (" in capsys.readouterr().err
 
 
 def test_the_command_line_without_its_libraries_names_the_extra(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,9 @@ from blackstart_controller.cli.root import run
 from blackstart_controller.plan.codec import plan_to_dict
 from controller.documents import FLOW
 from controller.fleets import planned
-from fakecontroller import Fake, fake_controller
+from fakecontroller import Fake
 
 Out = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[Fake]:
-    with fake_controller(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture
