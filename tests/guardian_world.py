@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from blackstart_agent.errors import HostError, InvalidOrder, Refused
-from blackstart_agent.faults.base import Fault, Hit, Prepared, Surroundings, Undo
+from blackstart_agent.faults.base import Fault, Held, Hit, Prepared, Rung, Surroundings, Undo
 from blackstart_agent.guardian.chronicle import Chronicle
 from blackstart_agent.guardian.engine import Engine
 from blackstart_agent.guardian.events import EventLog
@@ -58,10 +58,11 @@ def world(host: Host) -> WorldHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Fault):
     """A fault that the kernel ends at its deadline."""
 
     kind: ClassVar[str] = "test.cut"
+    rung: ClassVar[Rung] = "kernel"
 
     @classmethod
     def of(cls, spec: Any) -> Self:
@@ -102,13 +103,13 @@ class Cut:
         world(host).effects[str(undo["order"])] = deadline_ns
 
     @classmethod
-    def revert(cls, host: Host, undo: Undo) -> None:
+    def revert(cls, host: Host, undo: Undo, kept: Held) -> None:
         world(host).step("revert")
         world(host).effects.pop(str(undo["order"]), None)
         world(host).staged.discard(str(undo["order"]))
 
     @classmethod
-    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
+    def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
         world(host).step("leftovers")
         order = str(undo["order"])
         left = world(host).effects.keys() | world(host).staged
@@ -120,6 +121,7 @@ class Stop(Cut):
     """A fault that lasts until it is reverted."""
 
     kind: ClassVar[str] = "test.stop"
+    rung: ClassVar[Rung] = "guardian"
 
     @classmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from blackstart_agent.errors import HostError
 from blackstart_agent.faults import FAULTS, sweep
-from blackstart_agent.faults.base import Fault, Surroundings, Undo
+from blackstart_agent.faults.base import NOTHING_HELD, Fault, Surroundings, Undo
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.network import Direction, NetworkPartition, Verdict
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
@@ -95,7 +95,7 @@ def test_every_fault_proves_itself_once_it_is_finished(fault: Fault) -> None:
 )
 def test_a_fault_in_effect_shows_up_as_leftovers_and_an_unfired_one_as_unproved(fault: Fault) -> None:
     host = FakeHost()
-    assert fault.leftovers(host, carry_out(fault, host))
+    assert fault.leftovers(host, carry_out(fault, host), NOTHING_HELD)
     host = FakeHost()
     assert fault.unproved(host, carry_out(fault, host, "stage"))
 
@@ -105,16 +105,16 @@ def test_a_fault_in_effect_shows_up_as_leftovers_and_an_unfired_one_as_unproved(
 def test_every_fault_leaves_no_trace_from_whichever_step_it_is_reverted(fault: Fault, until: str) -> None:
     host = FakeHost()
     undo = carry_out(fault, host, until)
-    FAULTS[fault.kind].revert(host, undo)
-    assert FAULTS[fault.kind].leftovers(host, undo) == [] and host == FakeHost()
+    FAULTS[fault.kind].revert(host, undo, NOTHING_HELD)
+    assert FAULTS[fault.kind].leftovers(host, undo, NOTHING_HELD) == [] and host == FakeHost()
 
 
 @every_fault
 def test_reverting_twice_is_the_same_as_once(fault: Fault) -> None:
     host = FakeHost()
     undo = carry_out(fault, host)
-    fault.revert(host, undo)
-    fault.revert(host, undo)
+    fault.revert(host, undo, NOTHING_HELD)
+    fault.revert(host, undo, NOTHING_HELD)
     assert host == FakeHost()
 
 
@@ -124,8 +124,8 @@ def test_after_a_reboot_there_is_nothing_left_and_revert_signals_nobody(fault: F
     undo = carry_out(fault, host)
     host.reboot()
     host.processes.signals.clear()
-    assert fault.leftovers(host, undo) == []
-    fault.revert(host, undo)
+    assert fault.leftovers(host, undo, NOTHING_HELD) == []
+    fault.revert(host, undo, NOTHING_HELD)
     assert host == FakeHost() and not host.processes.signals
 
 
@@ -158,8 +158,10 @@ def test_a_table_that_cannot_be_deleted_is_an_error_and_not_a_revert() -> None:
     undo = carry_out(fault, host)
     host.nft.fail = "Error: Could not process rule: Operation not permitted"
     with pytest.raises(HostError, match="not permitted"):
-        fault.revert(host, undo)
-    assert fault.leftovers(host, undo) == ["table netdev blackstart_0c9d6c1e6f434d0a9a500d5e1f1f6b52"]
+        fault.revert(host, undo, NOTHING_HELD)
+    assert fault.leftovers(host, undo, NOTHING_HELD) == [
+        "table netdev blackstart_0c9d6c1e6f434d0a9a500d5e1f1f6b52"
+    ]
 
 
 def test_sweeping_removes_our_forgotten_tables_and_nobody_elses() -> None:
@@ -180,4 +182,4 @@ def test_sweeping_tells_what_it_could_not_remove() -> None:
 def test_a_damaged_undo_record_is_named_and_nothing_is_done() -> None:
     host = FakeHost()
     with pytest.raises(HostError, match="undo record: table must be a text, got 7"):
-        NetworkPartition.revert(host, {"family": "inet", "table": 7})
+        NetworkPartition.revert(host, {"family": "inet", "table": 7}, NOTHING_HELD)

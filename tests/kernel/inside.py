@@ -16,7 +16,7 @@ from typing import Any
 
 from blackstart_agent.errors import AgentError
 from blackstart_agent.faults import FAULTS, capabilities, sweep
-from blackstart_agent.faults.base import Surroundings, Undo
+from blackstart_agent.faults.base import NOTHING_HELD, Surroundings, Undo
 from blackstart_agent.faults.decode import decode
 from blackstart_agent.host import LinuxHost
 from blackstart_proto.v1 import faults_pb2 as pb
@@ -51,7 +51,8 @@ class Victim:
     def step(self, order_id: str, name: str) -> Any:
         """One of the steps that need no deadline; the answer is what it returned."""
         kind, undo = self.orders[order_id]
-        answer: Any = getattr(FAULTS[kind], name)(self.host, undo)
+        kept = (NOTHING_HELD,) if name in ("revert", "leftovers") else ()
+        answer: Any = getattr(FAULTS[kind], name)(self.host, undo, *kept)
         return answer
 
     def fire(self, order_id: str, lease_ms: int) -> int:

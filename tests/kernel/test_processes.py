@@ -20,11 +20,11 @@ while True:
 """
 
 
-def kill(**select: str) -> pb.Fault:
+def kill(**select: Any) -> pb.Fault:
     return pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=pb.ProcessSelector(**select)))
 
 
-def pause(**select: str) -> pb.Fault:
+def pause(**select: Any) -> pb.Fault:
     return pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=pb.ProcessSelector(**select)))
 
 

@@ -15,13 +15,18 @@ The life of one order, as the guardian's engine drives it:
 
 Everything after `prepare` is a classmethod of the undo record, because after a crash that is all there is.
 Times are nanoseconds of this host's CLOCK_MONOTONIC.
+
+Faults share a host. What several may do to the same thing at once (stop a process, hold a unit) is a hold:
+whoever reverts leaves alone what another still holds, and the last one lets go. What only one may do at a
+time (set the clock, replace a qdisc) is a claim: a second order is refused and told of the first.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from blackstart_agent import __version__
 from blackstart_agent.errors import InvalidOrder
@@ -30,6 +35,12 @@ from blackstart_agent.host.ports import Host
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Undo: TypeAlias = Mapping[str, Json]
 
+# What ends a fault by itself: the kernel, with every process of ours dead or frozen; a worker process of
+# its own, which has a kernel timer and dies with the guardian; the guardian, its sentry and the journal.
+Rung: TypeAlias = Literal["kernel", "worker", "guardian"]
+Held: TypeAlias = frozenset[str]
+
+NOTHING_HELD: Held = frozenset()
 TABLE_PREFIX = "blackstart_"
 NOT_KNOWN = f"not known to this agent {__version__}; upgrade the agent"
 
@@ -62,6 +73,7 @@ class Surroundings:
     protected_units: frozenset[str] = frozenset()  # shell-style patterns, e.g. "systemd-*"
     protected_names: frozenset[str] = frozenset()  # exact process names
     own_pids: frozenset[int] = frozenset()  # guardian, link, sentry and their supervisors
+    held: Held = NOTHING_HELD  # what other orders hold on this host now
 
     @property
     def table(self) -> str:
@@ -82,38 +94,61 @@ def word(kind: str, spec: Any, field: str) -> str:
     return enum.values_by_number[number].name.removeprefix(prefix).lower() if number else ""
 
 
-class Fault(Protocol):
+class Fault(ABC):
+    """One kind: a frozen dataclass. What a kind does not need has a default here that does nothing."""
+
     kind: ClassVar[str]
+    rung: ClassVar[Rung]
 
     @classmethod
+    @abstractmethod
     def of(cls, spec: Any) -> Self:
         """The fault that the message of this kind asks for. Raises InvalidOrder, naming what is wrong."""
-        ...
 
     @classmethod
+    @abstractmethod
     def try_out(cls, host: Host) -> None:
         """Does what the fault needs of this host, in a way that leaves nothing behind. Raises AgentError."""
-        ...
 
+    @abstractmethod
     def prepare(self, host: Host, around: Surroundings) -> Prepared: ...
 
     @classmethod
-    def stage(cls, host: Host, undo: Undo) -> None: ...
+    def claims(cls, undo: Undo) -> Held:
+        """What no other order may change while this one is open: "clock", "qdisc eth0"."""
+        return NOTHING_HELD
 
     @classmethod
+    def holds(cls, undo: Undo) -> Held:
+        """What other orders may hold as well, named by `unit_hold` and its like in `select`."""
+        return NOTHING_HELD
+
+    @classmethod  # noqa: B027 - an option
+    def stage(cls, host: Host, undo: Undo) -> None:
+        """Makes everything ready that has no effect yet. Most kinds have nothing of the sort."""
+
+    @classmethod
+    @abstractmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None: ...
 
-    @classmethod
-    def finish(cls, host: Host, undo: Undo) -> None: ...
+    @classmethod  # noqa: B027 - an option
+    def finish(cls, host: Host, undo: Undo) -> None:
+        """Does the rest, and waits until the last action is confirmed. Of many kinds, `fire` is all."""
 
     @classmethod
+    @abstractmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]: ...
 
-    @classmethod
-    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None: ...
+    @classmethod  # noqa: B027 - an option
+    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
+        """Moves the deadline of the kernel or the worker. Of rung `guardian` there is none to move."""
 
     @classmethod
-    def revert(cls, host: Host, undo: Undo) -> None: ...
+    @abstractmethod
+    def revert(cls, host: Host, undo: Undo, kept: Held) -> None:
+        """Everything is taken back but what another order still holds (`kept`)."""
 
     @classmethod
-    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]: ...
+    @abstractmethod
+    def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
+        """What of it is still there, but for what another order still holds (`kept`)."""

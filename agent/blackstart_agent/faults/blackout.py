@@ -10,7 +10,7 @@ from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import Refused
 from blackstart_agent.faults import cut, gate, select, unit
-from blackstart_agent.faults.base import Hit, Json, Prepared, Surroundings, Undo, word
+from blackstart_agent.faults.base import Fault, Held, Hit, Json, Prepared, Rung, Surroundings, Undo, word
 from blackstart_agent.faults.undo import flag, of_this_boot, process_rows, processes, text, texts
 from blackstart_agent.host.ports import SIGCONT, Host, Process
 
@@ -18,7 +18,7 @@ _FROZEN = {"": False, "killed": False, "frozen": True}
 
 
 @dataclass(frozen=True, slots=True)
-class HostBlackout:
+class HostBlackout(Fault):
     """All network is cut, in and out; every running unit but protected ones is killed (or frozen) and held.
 
     Open stay the control path, with the neighbour discovery it needs, and protected ports; in sealed mode
@@ -26,6 +26,7 @@ class HostBlackout:
     """
 
     kind: ClassVar[str] = "host.blackout"
+    rung: ClassVar[Rung] = "guardian"
     frozen: bool = False
 
     @classmethod
@@ -50,7 +51,7 @@ class HostBlackout:
             "boot_id": host.clock.boot_id(),
             "units": list(names),
             "frozen": self.frozen,
-            **_frozen_before(host, names),
+            **_frozen_before(host, names, around.held),
             **select.untouchable(host, around).undo(),
         }
         return Prepared(self._hits(interfaces, spare, names), undo, self._manual(host, undo), rules)
@@ -71,6 +72,14 @@ class HostBlackout:
             gate.manual("netdev", text(undo, "table")),
             *(thaw if self.frozen else host.units.manual(names)),
         )
+
+    @classmethod
+    def holds(cls, undo: Undo) -> Held:
+        if not flag(undo, "frozen"):
+            return frozenset(select.unit_hold(name) for name in texts(undo, "units"))
+        before = {select.same(process) for process in processes(undo, "stopped_before")}
+        ours = (process for process in processes(undo, "processes") if select.same(process) not in before)
+        return frozenset(select.stop_hold(process) for process in ours)
 
     @classmethod
     def stage(cls, host: Host, undo: Undo) -> None:
@@ -105,27 +114,28 @@ class HostBlackout:
         gate.renew(host, undo, deadline_ns)
 
     @classmethod
-    def revert(cls, host: Host, undo: Undo) -> None:
+    def revert(cls, host: Host, undo: Undo, kept: Held) -> None:
         """Network before units: a service that starts must find its peers, as when power returns."""
         gate.remove(host, undo)
-        for process in _still_frozen(host, undo):
+        for process in _still_frozen(host, undo, kept):
             host.processes.signal(process, SIGCONT)
         if not flag(undo, "frozen"):
-            unit.release(host, undo)
+            unit.release(host, undo, kept)
 
     @classmethod
-    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
-        frozen = [f"{select.label(process)} is stopped" for process in _still_frozen(host, undo)]
-        held = [] if flag(undo, "frozen") else unit.still_held(host, undo)
+    def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
+        frozen = [f"{select.label(process)} is stopped" for process in _still_frozen(host, undo, kept)]
+        held = [] if flag(undo, "frozen") else unit.still_held(host, undo, kept)
         return [*gate.leftovers(host, undo), *frozen, *held]
 
 
 def _units(host: Host, around: Surroundings) -> tuple[str, ...]:
-    """Running units that are neither protected nor our own."""
+    """Units that run, or that another order holds down, and are neither protected nor our own."""
     wanted = [
         unit.name
         for unit in host.units.list()
-        if unit.running and not select.protected(unit.name, around.protected_units)
+        if (unit.running or select.unit_hold(unit.name) in around.held)
+        and not select.protected(unit.name, around.protected_units)
     ]
     ours = {
         name for name in wanted for process in host.units.processes(name) if process.pid in around.own_pids
@@ -133,9 +143,9 @@ def _units(host: Host, around: Surroundings) -> tuple[str, ...]:
     return tuple(name for name in wanted if name not in ours)
 
 
-def _frozen_before(host: Host, names: Sequence[str]) -> dict[str, Json]:
+def _frozen_before(host: Host, names: Sequence[str], held: Held) -> dict[str, Json]:
     found = tuple(process for name in names for process in host.units.processes(name))
-    asleep = tuple(process for process in found if process.stopped)
+    asleep = select.asleep(found, held)
     return {"processes": process_rows(found), "stopped_before": process_rows(asleep)}
 
 
@@ -143,8 +153,8 @@ def _selectors(undo: Undo) -> list[select.Selector]:
     return [select.Selector(unit=name) for name in texts(undo, "units")]
 
 
-def _still_frozen(host: Host, undo: Undo) -> list[Process]:
+def _still_frozen(host: Host, undo: Undo, kept: Held) -> list[Process]:
     if not flag(undo, "frozen") or not of_this_boot(host, undo):
         return []
     recorded, before = processes(undo, "processes"), processes(undo, "stopped_before")
-    return select.stopped_by_us(host, _selectors(undo), recorded, before)
+    return select.stopped_by_us(host, _selectors(undo), recorded, before, kept)

@@ -12,7 +12,7 @@ from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import InvalidOrder, Refused
 from blackstart_agent.faults import cut, gate
-from blackstart_agent.faults.base import Hit, Prepared, Surroundings, Undo, word
+from blackstart_agent.faults.base import Fault, Held, Hit, Prepared, Rung, Surroundings, Undo, word
 from blackstart_agent.host.ports import Host
 
 MAX_PEERS = 65_536
@@ -37,7 +37,7 @@ _VERDICTS = {"": Verdict.DROP, "drop": Verdict.DROP, "reject": Verdict.REJECT}
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkPartition:
+class NetworkPartition(Fault):
     """Packets between this host and `peers` are lost (drop) or refused (reject).
 
     `peers`: networks in CIDR form or addresses, IPv4 and IPv6 mixed, 1 to 65,536. `ports`: 1 to 65,535, on
@@ -45,6 +45,7 @@ class NetworkPartition:
     """
 
     kind: ClassVar[str] = "network.partition"
+    rung: ClassVar[Rung] = "kernel"
     peers: tuple[str, ...]
     ports: tuple[int, ...] = ()
     direction: Direction = Direction.BOTH
@@ -113,10 +114,6 @@ class NetworkPartition:
         gate.open_(host, undo, deadline_ns)
 
     @classmethod
-    def finish(cls, host: Host, undo: Undo) -> None:
-        """Nothing is left to do: the kernel committed the whole cut at once."""
-
-    @classmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
         return gate.unproved(host, undo)
 
@@ -125,11 +122,11 @@ class NetworkPartition:
         gate.renew(host, undo, deadline_ns)
 
     @classmethod
-    def revert(cls, host: Host, undo: Undo) -> None:
+    def revert(cls, host: Host, undo: Undo, kept: Held) -> None:
         gate.remove(host, undo)
 
     @classmethod
-    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
+    def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
         return gate.leftovers(host, undo)
 
 

@@ -10,7 +10,17 @@ from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import Refused
 from blackstart_agent.faults import select
-from blackstart_agent.faults.base import Hit, Json, Prepared, Surroundings, Undo
+from blackstart_agent.faults.base import (
+    NOTHING_HELD,
+    Fault,
+    Held,
+    Hit,
+    Json,
+    Prepared,
+    Rung,
+    Surroundings,
+    Undo,
+)
 from blackstart_agent.faults.undo import of_this_boot, process_rows, processes
 from blackstart_agent.host.ports import SIGCONT, SIGKILL, SIGSTOP, Host, Process
 
@@ -18,10 +28,11 @@ DEATH_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessKill:
+class ProcessKill(Fault):
     """Every matching process gets SIGKILL once. There is nothing to revert: a restart is what is measured."""
 
     kind: ClassVar[str] = "process.kill"
+    rung: ClassVar[Rung] = "kernel"
     select: select.Selector
 
     @classmethod
@@ -35,10 +46,6 @@ class ProcessKill:
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
         found, undo = _prepare(self.kind, self.select, host, around)
         return Prepared(tuple(Hit("process", select.label(process), "SIGKILL") for process in found), undo)
-
-    @classmethod
-    def stage(cls, host: Host, undo: Undo) -> None:
-        """There is nothing to make ready."""
 
     @classmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
@@ -64,26 +71,23 @@ class ProcessKill:
         ]
 
     @classmethod
-    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
-        """There is no lease to move."""
-
-    @classmethod
-    def revert(cls, host: Host, undo: Undo) -> None:
+    def revert(cls, host: Host, undo: Undo, kept: Held) -> None:
         """A killed process does not come back by our hand; its supervisor starts a new one."""
 
     @classmethod
-    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
+    def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
         return []
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessPause:
+class ProcessPause(Fault):
     """Every matching process stands still (SIGSTOP) until revert (SIGCONT), and those that it forks too.
 
     A process that was already stopped before stays stopped on revert.
     """
 
     kind: ClassVar[str] = "process.pause"
+    rung: ClassVar[Rung] = "guardian"
     select: select.Selector
 
     @classmethod
@@ -95,16 +99,16 @@ class ProcessPause:
         select.try_signals(host)
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
-        found, undo = _prepare(self.kind, self.select, host, around)
-        fresh = [process for process in found if not process.stopped]
+        undo = _prepare(self.kind, self.select, host, around)[1]
+        fresh = _ours(undo)
         if not fresh:
             raise Refused([f"{self.kind}: every process that matches {self.select} is stopped already"])
         hits = tuple(Hit("process", select.label(process), "SIGSTOP, SIGCONT on revert") for process in fresh)
         return Prepared(hits, undo, (f"kill -CONT {' '.join(str(process.pid) for process in fresh)}",))
 
     @classmethod
-    def stage(cls, host: Host, undo: Undo) -> None:
-        """There is nothing to make ready."""
+    def holds(cls, undo: Undo) -> Held:
+        return frozenset(select.stop_hold(process) for process in _ours(undo))
 
     @classmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
@@ -124,7 +128,7 @@ class ProcessPause:
         recorded = {select.same(process) for process in _ours(undo)}
         matching = {select.same(process) for process in select.selector_of(undo).matches(host)}
         found = [process for process in host.processes.list() if select.same(process) in recorded | matching]
-        if not _still_stopped(host, undo):
+        if not _still_stopped(host, undo, NOTHING_HELD):
             return [f"no process that matches {select.selector_of(undo)} is stopped"]
         spare = select.Untouchable.of(undo)
         return [
@@ -134,17 +138,13 @@ class ProcessPause:
         ]
 
     @classmethod
-    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
-        """Nothing in the kernel ends a SIGSTOP: the guardian and its sentry keep this deadline."""
-
-    @classmethod
-    def revert(cls, host: Host, undo: Undo) -> None:
-        for process in _still_stopped(host, undo):
+    def revert(cls, host: Host, undo: Undo, kept: Held) -> None:
+        for process in _still_stopped(host, undo, kept):
             host.processes.signal(process, SIGCONT)
 
     @classmethod
-    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
-        return [f"{select.label(process)} is stopped" for process in _still_stopped(host, undo)]
+    def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
+        return [f"{select.label(process)} is stopped" for process in _still_stopped(host, undo, kept)]
 
 
 def _prepare(
@@ -156,7 +156,7 @@ def _prepare(
     reasons = select.refusals(kind, selector, found, spare)
     if reasons:
         raise Refused(reasons)
-    asleep = tuple(process for process in found if process.stopped)
+    asleep = select.asleep(found, around.held)
     undo: dict[str, Json] = {
         "boot_id": host.clock.boot_id(),
         "processes": process_rows(found),
@@ -172,10 +172,9 @@ def _ours(undo: Undo) -> list[Process]:
     return [process for process in processes(undo, "processes") if select.same(process) not in before]
 
 
-def _still_stopped(host: Host, undo: Undo) -> list[Process]:
+def _still_stopped(host: Host, undo: Undo, kept: Held) -> list[Process]:
     """What we stopped and still stands: the recorded processes, and matching ones that were forked since."""
     if not of_this_boot(host, undo):
         return []
-    return select.stopped_by_us(
-        host, [select.selector_of(undo)], processes(undo, "processes"), processes(undo, "stopped_before")
-    )
+    recorded, before = processes(undo, "processes"), processes(undo, "stopped_before")
+    return select.stopped_by_us(host, [select.selector_of(undo)], recorded, before, kept)

@@ -10,7 +10,7 @@ from typing import Self
 from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import InvalidOrder, Unsupported
-from blackstart_agent.faults.base import Json, Surroundings, Undo
+from blackstart_agent.faults.base import Held, Json, Surroundings, Undo
 from blackstart_agent.faults.undo import numbers, text, texts
 from blackstart_agent.host.ports import SIGSTOP, Host, Process
 
@@ -143,11 +143,32 @@ def stop_all(host: Host, selectors: Sequence[Selector], spare: Untouchable) -> N
             host.processes.signal(process, SIGSTOP)
 
 
+def stop_hold(process: Process) -> str:
+    return f"process {process.pid} {process.start_ticks} is stopped"
+
+
+def unit_hold(name: str) -> str:
+    return f"unit {name} is held"
+
+
+def asleep(found: Sequence[Process], held: Held) -> tuple[Process, ...]:
+    """Those that somebody else has stopped: not another order of ours, which will leave them to us."""
+    return tuple(process for process in found if process.stopped and stop_hold(process) not in held)
+
+
 def stopped_by_us(
-    host: Host, selectors: Sequence[Selector], recorded: Sequence[Process], before: Sequence[Process]
+    host: Host,
+    selectors: Sequence[Selector],
+    recorded: Sequence[Process],
+    before: Sequence[Process],
+    kept: Held,
 ) -> list[Process]:
-    """Stopped processes that are recorded or match, without those that were stopped before we came."""
+    """Stopped processes that are recorded or match: neither stopped before we came nor kept by another."""
     ours, not_ours = {same(process) for process in recorded}, {same(process) for process in before}
     matching = {same(process) for selector in selectors for process in selector.matches(host)}
     wanted = (ours | matching) - not_ours
-    return [process for process in host.processes.list() if process.stopped and same(process) in wanted]
+    return [
+        process
+        for process in host.processes.list()
+        if process.stopped and same(process) in wanted and stop_hold(process) not in kept
+    ]

@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import InvalidOrder, Refused
-from blackstart_agent.faults.base import Hit, Prepared, Surroundings, Undo
-from blackstart_agent.faults.select import protected
+from blackstart_agent.faults.base import Fault, Held, Hit, Prepared, Rung, Surroundings, Undo
+from blackstart_agent.faults.select import protected, unit_hold
 from blackstart_agent.faults.undo import of_this_boot, texts
 from blackstart_agent.host.ports import Host
 
@@ -22,10 +22,11 @@ DEATH_TIMEOUT_S = 0.3  # then it was started once more, and is killed again
 
 
 @dataclass(frozen=True, slots=True)
-class UnitStop:
+class UnitStop(Fault):
     """The units are stopped as an administrator would, killed after 10 s, and not started until revert."""
 
     kind: ClassVar[str] = "unit.stop"
+    rung: ClassVar[Rung] = "guardian"
     units: tuple[str, ...]
 
     @classmethod
@@ -52,8 +53,8 @@ class UnitStop:
         )
 
     @classmethod
-    def stage(cls, host: Host, undo: Undo) -> None:
-        """There is nothing to make ready."""
+    def holds(cls, undo: Undo) -> Held:
+        return frozenset(unit_hold(name) for name in texts(undo, "units"))
 
     @classmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
@@ -70,16 +71,12 @@ class UnitStop:
         return not_down(host, texts(undo, "units"))
 
     @classmethod
-    def renew(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
-        """Nothing in the kernel starts a unit: the guardian and its sentry keep this deadline."""
+    def revert(cls, host: Host, undo: Undo, kept: Held) -> None:
+        release(host, undo, kept)
 
     @classmethod
-    def revert(cls, host: Host, undo: Undo) -> None:
-        release(host, undo)
-
-    @classmethod
-    def leftovers(cls, host: Host, undo: Undo) -> Sequence[str]:
-        return still_held(host, undo)
+    def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
+        return still_held(host, undo, kept)
 
 
 def not_down(host: Host, names: Sequence[str]) -> list[str]:
@@ -109,25 +106,25 @@ def _standing(host: Host, names: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def release(host: Host, undo: Undo) -> None:
+def release(host: Host, undo: Undo, kept: Held) -> None:
     """The units may start again and have been told to.
 
     Those that are not held (any more) too: a revert that died half-way may have released, but not started.
     """
     if of_this_boot(host, undo):
-        ours = texts(undo, "units")
+        ours = _not_kept(undo, kept)
         host.units.release([unit.name for unit in host.units.list() if unit.name in ours])
 
 
-def still_held(host: Host, undo: Undo) -> list[str]:
-    return [f"unit {name} is held down" for name in _held(host, undo)]
-
-
-def _held(host: Host, undo: Undo) -> list[str]:
+def still_held(host: Host, undo: Undo, kept: Held) -> list[str]:
     if not of_this_boot(host, undo):
         return []
-    ours = texts(undo, "units")
-    return [unit.name for unit in host.units.list() if unit.held and unit.name in ours]
+    ours = _not_kept(undo, kept)
+    return [f"unit {unit.name} is held down" for unit in host.units.list() if unit.held and unit.name in ours]
+
+
+def _not_kept(undo: Undo, kept: Held) -> list[str]:
+    return [name for name in texts(undo, "units") if unit_hold(name) not in kept]
 
 
 def _refusals(host: Host, around: Surroundings, name: str, running: dict[str, bool]) -> list[str]:
@@ -135,7 +132,7 @@ def _refusals(host: Host, around: Surroundings, name: str, running: dict[str, bo
         return [f"unit.stop: policy.toml protects unit {name}"]
     if name not in running:
         return [f"unit.stop: no unit {name} on this host; {_offer(name, running)}"]
-    if not running[name]:
+    if not running[name] and unit_hold(name) not in around.held:
         return [f"unit.stop: unit {name} does not run"]
     own = [process.pid for process in host.units.processes(name) if process.pid in around.own_pids]
     return [f"unit.stop: unit {name} is blackstart's own (process {own[0]})"] if own else []

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from blackstart_proto.v1 import agent_pb2 as pb
 
+from blackstart_agent.faults.base import Held
 from blackstart_agent.guardian import leases
 from blackstart_agent.guardian.chronicle import Chronicle
 from blackstart_agent.guardian.firing import Schedule
@@ -23,13 +24,17 @@ BUSY_LIMIT_NS = 5_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """`post` runs something on the engine's thread; `gone` is told when an order has left no trace."""
+    """`post` runs something on the engine's thread; `gone` is told when an order has left no trace.
+
+    `kept` says what other orders still hold.
+    """
 
     steps: Steps
     chronicle: Chronicle
     schedule: Schedule
     post: Callable[[Callable[[], None]], None]
     gone: Callable[[Life], None]
+    kept: Callable[[Life], Held]
 
     # ---- injecting ----
 
@@ -172,9 +177,10 @@ class Course:
             return
         life.attempting = True
         alone = not life.doing
+        kept = self.kept(life)
 
         def job() -> None:
-            problems = self.steps.revert(life.kind, life.undo)
+            problems = self.steps.revert(life.kind, life.undo, kept)
             self.post(lambda: self._attempted(life, problems, alone))
 
         life.undoer.submit(job)

@@ -9,6 +9,7 @@ from dataclasses import InitVar, dataclass, field
 from blackstart_proto.v1 import agent_pb2 as pb
 from blackstart_proto.v1 import faults_pb2
 
+from blackstart_agent.faults.base import Held
 from blackstart_agent.guardian import leases, orders
 from blackstart_agent.guardian.chronicle import Chronicle
 from blackstart_agent.guardian.course import Course
@@ -16,7 +17,7 @@ from blackstart_agent.guardian.firing import Schedule
 from blackstart_agent.guardian.journal import Entry
 from blackstart_agent.guardian.leases import Lease
 from blackstart_agent.guardian.life import LEASED, STATES, Life, Phase
-from blackstart_agent.guardian.steps import Examined, Steps
+from blackstart_agent.guardian.steps import Examined, Others, Steps
 from blackstart_agent.guardian.workers import Worker
 
 MAX_ENDED = 10_000
@@ -50,7 +51,7 @@ class Engine:
     course: Course = field(init=False)
 
     def __post_init__(self, schedule: Schedule) -> None:
-        self.course = Course(self.steps, self.chronicle, schedule, self.post, self._forget)
+        self.course = Course(self.steps, self.chronicle, schedule, self.post, self._forget, self._kept)
 
     # ---- what the controller asks ----
 
@@ -64,7 +65,7 @@ class Engine:
             return
         if self._resolver is None:
             self._resolver = self.open_worker("resolver")
-        others = self._count(order.id)
+        others = self._others(order.id)
         self._questions += 1
 
         def job() -> None:
@@ -231,7 +232,7 @@ class Engine:
             hold_ms=order.hold_ms,
             requests=[request],
         )
-        others = self._count(order.id)
+        others = self._others(order.id)
         self._lives[life.order_id] = life
         progress = life.progress("armed")
 
@@ -303,6 +304,7 @@ class Engine:
     def _forget(self, life: Life) -> None:
         if self._lives.pop(life.order_id, None) is None:
             return
+        self.steps.claims.give_back(life.order_id)
         life.doer.close()
         life.undoer.close()
         if life.phase is Phase.CLEAN:
@@ -317,10 +319,18 @@ class Engine:
     def _known(self, order_ids: Iterable[str]) -> list[Life]:
         return [self._lives[order_id] for order_id in order_ids if order_id in self._lives]
 
-    def _count(self, order_id: str) -> int:
-        """How many other faults are open."""
-        others = (life for life in self._lives.values() if life.order_id != order_id)
-        return sum(life.phase is not Phase.CLEAN for life in others)
+    def _others(self, order_id: str) -> Others:
+        others = [life for life in self._lives.values() if life.order_id != order_id]
+        return Others(sum(life.phase is not Phase.CLEAN for life in others), self._held_by(others))
+
+    def _kept(self, life: Life) -> Held:
+        """What stays as it is when this order is reverted: others hold it."""
+        return self._held_by(other for other in self._lives.values() if other is not life)
+
+    def _held_by(self, lives: Iterable[Life]) -> Held:
+        now = self._now()
+        holding = (life for life in lives if life.holds_at(now))
+        return frozenset().union(*(self.steps.holds(life.kind, life.undo) for life in holding))
 
     def _now(self) -> int:
         return self.steps.host.clock.monotonic_ns()

@@ -74,6 +74,10 @@ class Life:
     def progress(self, state: str) -> Progress:
         return Progress(state, self.lease.expires_ns, self.lease.hold_end_ns)
 
+    def holds_at(self, now_ns: int) -> bool:
+        """Whether it is, or may be, in effect and goes on to be. One that is being reverted holds nothing."""
+        return self.phase in IN_EFFECT or (self.phase is Phase.SCHEDULED and self.t0_ns <= now_ns)
+
     def why_expired(self) -> str:
         if self.phase in (Phase.ARMING, Phase.ARMED):
             return self.trouble or "armed and never injected"

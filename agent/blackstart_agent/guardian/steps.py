@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import AgentError, Refused
-from blackstart_agent.faults.base import Fault, Prepared, Surroundings, Undo
+from blackstart_agent.faults.base import NOTHING_HELD, Fault, Held, Prepared, Surroundings, Undo
 from blackstart_agent.guardian import orders
+from blackstart_agent.guardian.claims import Claims
 from blackstart_agent.guardian.journal import Journal, Progress, Record
 from blackstart_agent.host.ports import Host
 from blackstart_agent.policy import Policy
@@ -29,6 +30,14 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
+class Others:
+    """The other orders on this host: how many are open, and what those in effect hold."""
+
+    count: int = 0
+    held: Held = NOTHING_HELD
+
+
+@dataclass(frozen=True, slots=True)
 class Steps:
     """The host, and what stands between an order and it."""
 
@@ -38,20 +47,25 @@ class Steps:
     policy: Callable[[], Policy]
     around: Around
     journal: Journal
+    claims: Claims = field(default_factory=Claims)
 
-    def resolve(self, order: pb.Order, open_faults: int) -> Examined:
+    def resolve(self, order: pb.Order, others: Others) -> Examined:
         """Nothing is touched."""
-        prepared, reasons = self._prepare(order, open_faults)
+        prepared, reasons = self._prepare(order, others)
         examined = _examined(order.id, prepared, reasons)
         if prepared is not None:
             examined.resolution.rules = _shortened(prepared.rules)
+            examined.resolution.claims.extend(sorted(self.faults[order.fault.kind].claims(prepared.undo)))
         return examined
 
-    def arm(self, order: pb.Order, open_faults: int, progress: Progress) -> Examined:
+    def arm(self, order: pb.Order, others: Others, progress: Progress) -> Examined:
         """Prepared, recorded, then staged; when it could not be staged, the record is still there."""
-        prepared, reasons = self._prepare(order, open_faults)
+        prepared, reasons = self._prepare(order, others)
         if prepared is None:
             return _examined(order.id, None, reasons)
+        taken = self.claims.take(order.id, self.faults[order.fault.kind].claims(prepared.undo))
+        if taken:
+            return _examined(order.id, None, [f"{order.fault.kind}: {reason}" for reason in taken])
         record = Record(
             order.id,
             order.run_id,
@@ -69,9 +83,15 @@ class Steps:
         reasons = [f"{order.fault.kind}: could not be made ready: {problem}"] if problem else []
         return _examined(order.id, prepared, reasons, recorded=True)
 
-    def revert(self, kind: str, undo: Undo) -> tuple[str, ...]:
+    def revert(self, kind: str, undo: Undo, kept: Held) -> tuple[str, ...]:
         """One attempt: what failed, is still there or cannot be told. Empty: seen to be gone."""
-        return revert_once(self.host, self.faults, kind, undo)
+        return revert_once(self.host, self.faults, kind, undo, kept)
+
+    def holds(self, kind: str, undo: Undo) -> Held:
+        """What the order holds on the host while it is in effect; nothing when its record is damaged."""
+        found: list[Held] = []
+        problem_of(lambda: found.append(self.faults[kind].holds(undo)))
+        return found[0] if found else NOTHING_HELD
 
     def unproved(self, kind: str, undo: Undo) -> tuple[str, ...]:
         """What of the fault is not seen to be in effect."""
@@ -79,14 +99,14 @@ class Steps:
         problem = problem_of(lambda: found.extend(self.faults[kind].unproved(self.host, undo)))
         return (*found, f"cannot tell: {problem}") if problem else tuple(found)
 
-    def _prepare(self, order: pb.Order, open_faults: int) -> tuple[Prepared | None, list[str]]:
+    def _prepare(self, order: pb.Order, others: Others) -> tuple[Prepared | None, list[str]]:
         policy = self.policy()
-        reasons = policy.check(orders.facts(order, open_faults))
+        reasons = policy.check(orders.facts(order, others.count))
         prepared: list[Prepared] = []
         refusals: list[str] = []
 
         def prepare() -> None:
-            around = self.around(order.id, order.mode == pb.MODE_SEALED, policy)
+            around = replace(self.around(order.id, order.mode == pb.MODE_SEALED, policy), held=others.held)
             try:
                 prepared.append(self.decode(order).prepare(self.host, around))
             except Refused as refusal:
@@ -98,14 +118,16 @@ class Steps:
         return (prepared[0] if prepared and not reasons else None), reasons
 
 
-def revert_once(host: Host, faults: Mapping[str, type[Fault]], kind: str, undo: Undo) -> tuple[str, ...]:
+def revert_once(
+    host: Host, faults: Mapping[str, type[Fault]], kind: str, undo: Undo, kept: Held = NOTHING_HELD
+) -> tuple[str, ...]:
     """One attempt: what failed, is still there or cannot be told. Empty: the fault is seen to be gone."""
     fault = faults.get(kind)
     if fault is None:
         return (f"this agent does not know {kind}; install the version that injected it",)
-    problem = problem_of(lambda: fault.revert(host, undo))
+    problem = problem_of(lambda: fault.revert(host, undo, kept))
     left: list[str] = []
-    blind = problem_of(lambda: left.extend(fault.leftovers(host, undo)))
+    blind = problem_of(lambda: left.extend(fault.leftovers(host, undo, kept)))
     return tuple(filter(None, (problem, *left, blind and f"cannot tell whether it is gone: {blind}")))
 
 

@@ -88,66 +88,6 @@ PROTOCOL_ICMP: Protocol.ValueType  # 4
 """ICMPv6 too"""
 Global___Protocol: _TypeAlias = Protocol  # noqa: Y015
 
-class _Distribution:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _DistributionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Distribution.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    DISTRIBUTION_UNSPECIFIED: _Distribution.ValueType  # 0
-    """uniform"""
-    DISTRIBUTION_UNIFORM: _Distribution.ValueType  # 1
-    """delay - jitter to delay + jitter"""
-    DISTRIBUTION_NORMAL: _Distribution.ValueType  # 2
-    """jitter is the standard deviation"""
-    DISTRIBUTION_PARETO: _Distribution.ValueType  # 3
-    """a long tail, as of a congested path"""
-
-class Distribution(_Distribution, metaclass=_DistributionEnumTypeWrapper): ...
-
-DISTRIBUTION_UNSPECIFIED: Distribution.ValueType  # 0
-"""uniform"""
-DISTRIBUTION_UNIFORM: Distribution.ValueType  # 1
-"""delay - jitter to delay + jitter"""
-DISTRIBUTION_NORMAL: Distribution.ValueType  # 2
-"""jitter is the standard deviation"""
-DISTRIBUTION_PARETO: Distribution.ValueType  # 3
-"""a long tail, as of a congested path"""
-Global___Distribution: _TypeAlias = Distribution  # noqa: Y015
-
-class _DnsFailure:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _DnsFailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DnsFailure.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    DNS_FAILURE_UNSPECIFIED: _DnsFailure.ValueType  # 0
-    DNS_FAILURE_SILENT: _DnsFailure.ValueType  # 1
-    """no answer"""
-    DNS_FAILURE_NXDOMAIN: _DnsFailure.ValueType  # 2
-    """"there is no such name" """
-    DNS_FAILURE_SERVFAIL: _DnsFailure.ValueType  # 3
-    """"I failed" """
-    DNS_FAILURE_SLOW: _DnsFailure.ValueType  # 4
-    """the right answer, delay_ms later"""
-    DNS_FAILURE_WRONG: _DnsFailure.ValueType  # 5
-    """the addresses below"""
-
-class DnsFailure(_DnsFailure, metaclass=_DnsFailureEnumTypeWrapper): ...
-
-DNS_FAILURE_UNSPECIFIED: DnsFailure.ValueType  # 0
-DNS_FAILURE_SILENT: DnsFailure.ValueType  # 1
-"""no answer"""
-DNS_FAILURE_NXDOMAIN: DnsFailure.ValueType  # 2
-""""there is no such name" """
-DNS_FAILURE_SERVFAIL: DnsFailure.ValueType  # 3
-""""I failed" """
-DNS_FAILURE_SLOW: DnsFailure.ValueType  # 4
-"""the right answer, delay_ms later"""
-DNS_FAILURE_WRONG: DnsFailure.ValueType  # 5
-"""the addresses below"""
-Global___DnsFailure: _TypeAlias = DnsFailure  # noqa: Y015
-
 class _UnitsAre:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -168,46 +108,6 @@ UNITS_ARE_KILLED: UnitsAre.ValueType  # 1
 UNITS_ARE_FROZEN: UnitsAre.ValueType  # 2
 """SIGSTOP; memory survives"""
 Global___UnitsAre: _TypeAlias = UnitsAre  # noqa: Y015
-
-class _Manner:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _MannerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Manner.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    MANNER_UNSPECIFIED: _Manner.ValueType  # 0
-    MANNER_GRACEFUL: _Manner.ValueType  # 1
-    """services are told to stop, file systems are synced"""
-    MANNER_ABRUPT: _Manner.ValueType  # 2
-    """as when the power fails: what was not synced is lost"""
-
-class Manner(_Manner, metaclass=_MannerEnumTypeWrapper): ...
-
-MANNER_UNSPECIFIED: Manner.ValueType  # 0
-MANNER_GRACEFUL: Manner.ValueType  # 1
-"""services are told to stop, file systems are synced"""
-MANNER_ABRUPT: Manner.ValueType  # 2
-"""as when the power fails: what was not synced is lost"""
-Global___Manner: _TypeAlias = Manner  # noqa: Y015
-
-class _Access:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _AccessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Access.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ACCESS_UNSPECIFIED: _Access.ValueType  # 0
-    """both"""
-    ACCESS_READ: _Access.ValueType  # 1
-    ACCESS_WRITE: _Access.ValueType  # 2
-
-class Access(_Access, metaclass=_AccessEnumTypeWrapper): ...
-
-ACCESS_UNSPECIFIED: Access.ValueType  # 0
-"""both"""
-ACCESS_READ: Access.ValueType  # 1
-ACCESS_WRITE: Access.ValueType  # 2
-Global___Access: _TypeAlias = Access  # noqa: Y015
 
 class _Mode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -242,34 +142,9 @@ class Fault(_message.Message):
     HOST_BLACKOUT_FIELD_NUMBER: _builtins.int
     PROCESS_RESTART_FIELD_NUMBER: _builtins.int
     UNIT_RESTART_FIELD_NUMBER: _builtins.int
-    UNIT_CRASH_LOOP_FIELD_NUMBER: _builtins.int
     NETWORK_BLACKHOLE_FIELD_NUMBER: _builtins.int
     NETWORK_RESET_FIELD_NUMBER: _builtins.int
     NETWORK_LOSS_FIELD_NUMBER: _builtins.int
-    NETWORK_DELAY_FIELD_NUMBER: _builtins.int
-    NETWORK_DUPLICATE_FIELD_NUMBER: _builtins.int
-    NETWORK_CORRUPT_FIELD_NUMBER: _builtins.int
-    NETWORK_REORDER_FIELD_NUMBER: _builtins.int
-    NETWORK_BANDWIDTH_FIELD_NUMBER: _builtins.int
-    NETWORK_DNS_FIELD_NUMBER: _builtins.int
-    HOST_SHUTDOWN_FIELD_NUMBER: _builtins.int
-    HOST_REBOOT_FIELD_NUMBER: _builtins.int
-    HOST_POWER_FIELD_NUMBER: _builtins.int
-    DISK_FILL_FIELD_NUMBER: _builtins.int
-    DISK_THROTTLE_FIELD_NUMBER: _builtins.int
-    DISK_SLOW_FIELD_NUMBER: _builtins.int
-    DISK_ERRORS_FIELD_NUMBER: _builtins.int
-    DISK_READONLY_FIELD_NUMBER: _builtins.int
-    DISK_LOST_WRITES_FIELD_NUMBER: _builtins.int
-    RESOURCES_CPU_FIELD_NUMBER: _builtins.int
-    RESOURCES_MEMORY_FIELD_NUMBER: _builtins.int
-    RESOURCES_FDS_FIELD_NUMBER: _builtins.int
-    RESOURCES_PIDS_FIELD_NUMBER: _builtins.int
-    RESOURCES_IO_FIELD_NUMBER: _builtins.int
-    CLOCK_JUMP_FIELD_NUMBER: _builtins.int
-    CLOCK_DRIFT_FIELD_NUMBER: _builtins.int
-    CUSTOM_COMMAND_FIELD_NUMBER: _builtins.int
-    PLUGIN_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The dotted name, so that an agent that does not know the kind can still refuse it by name."""
     @_builtins.property
@@ -287,63 +162,11 @@ class Fault(_message.Message):
     @_builtins.property
     def unit_restart(self) -> Global___UnitRestart: ...
     @_builtins.property
-    def unit_crash_loop(self) -> Global___UnitCrashLoop: ...
-    @_builtins.property
     def network_blackhole(self) -> Global___NetworkBlackhole: ...
     @_builtins.property
     def network_reset(self) -> Global___NetworkReset: ...
     @_builtins.property
     def network_loss(self) -> Global___NetworkLoss: ...
-    @_builtins.property
-    def network_delay(self) -> Global___NetworkDelay: ...
-    @_builtins.property
-    def network_duplicate(self) -> Global___NetworkDuplicate: ...
-    @_builtins.property
-    def network_corrupt(self) -> Global___NetworkCorrupt: ...
-    @_builtins.property
-    def network_reorder(self) -> Global___NetworkReorder: ...
-    @_builtins.property
-    def network_bandwidth(self) -> Global___NetworkBandwidth: ...
-    @_builtins.property
-    def network_dns(self) -> Global___NetworkDns: ...
-    @_builtins.property
-    def host_shutdown(self) -> Global___HostShutdown: ...
-    @_builtins.property
-    def host_reboot(self) -> Global___HostReboot: ...
-    @_builtins.property
-    def host_power(self) -> Global___HostPower: ...
-    @_builtins.property
-    def disk_fill(self) -> Global___DiskFill: ...
-    @_builtins.property
-    def disk_throttle(self) -> Global___DiskThrottle: ...
-    @_builtins.property
-    def disk_slow(self) -> Global___DiskSlow: ...
-    @_builtins.property
-    def disk_errors(self) -> Global___DiskErrors: ...
-    @_builtins.property
-    def disk_readonly(self) -> Global___DiskReadonly: ...
-    @_builtins.property
-    def disk_lost_writes(self) -> Global___DiskLostWrites: ...
-    @_builtins.property
-    def resources_cpu(self) -> Global___ResourcesCpu: ...
-    @_builtins.property
-    def resources_memory(self) -> Global___ResourcesMemory: ...
-    @_builtins.property
-    def resources_fds(self) -> Global___ResourcesFds: ...
-    @_builtins.property
-    def resources_pids(self) -> Global___ResourcesPids: ...
-    @_builtins.property
-    def resources_io(self) -> Global___ResourcesIo: ...
-    @_builtins.property
-    def clock_jump(self) -> Global___ClockJump: ...
-    @_builtins.property
-    def clock_drift(self) -> Global___ClockDrift: ...
-    @_builtins.property
-    def custom_command(self) -> Global___CustomCommand: ...
-    @_builtins.property
-    def plugin(self) -> Global___PluginFault:
-        """A kind that a plug-in brings: a message of its own type."""
-
     def __init__(
         self,
         *,
@@ -355,71 +178,23 @@ class Fault(_message.Message):
         host_blackout: Global___HostBlackout | None = ...,
         process_restart: Global___ProcessRestart | None = ...,
         unit_restart: Global___UnitRestart | None = ...,
-        unit_crash_loop: Global___UnitCrashLoop | None = ...,
         network_blackhole: Global___NetworkBlackhole | None = ...,
         network_reset: Global___NetworkReset | None = ...,
         network_loss: Global___NetworkLoss | None = ...,
-        network_delay: Global___NetworkDelay | None = ...,
-        network_duplicate: Global___NetworkDuplicate | None = ...,
-        network_corrupt: Global___NetworkCorrupt | None = ...,
-        network_reorder: Global___NetworkReorder | None = ...,
-        network_bandwidth: Global___NetworkBandwidth | None = ...,
-        network_dns: Global___NetworkDns | None = ...,
-        host_shutdown: Global___HostShutdown | None = ...,
-        host_reboot: Global___HostReboot | None = ...,
-        host_power: Global___HostPower | None = ...,
-        disk_fill: Global___DiskFill | None = ...,
-        disk_throttle: Global___DiskThrottle | None = ...,
-        disk_slow: Global___DiskSlow | None = ...,
-        disk_errors: Global___DiskErrors | None = ...,
-        disk_readonly: Global___DiskReadonly | None = ...,
-        disk_lost_writes: Global___DiskLostWrites | None = ...,
-        resources_cpu: Global___ResourcesCpu | None = ...,
-        resources_memory: Global___ResourcesMemory | None = ...,
-        resources_fds: Global___ResourcesFds | None = ...,
-        resources_pids: Global___ResourcesPids | None = ...,
-        resources_io: Global___ResourcesIo | None = ...,
-        clock_jump: Global___ClockJump | None = ...,
-        clock_drift: Global___ClockDrift | None = ...,
-        custom_command: Global___CustomCommand | None = ...,
-        plugin: Global___PluginFault | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_drift", b"clock_drift", "clock_jump", b"clock_jump", "custom_command", b"custom_command", "disk_errors", b"disk_errors", "disk_fill", b"disk_fill", "disk_lost_writes", b"disk_lost_writes", "disk_readonly", b"disk_readonly", "disk_slow", b"disk_slow", "disk_throttle", b"disk_throttle", "host_blackout", b"host_blackout", "host_power", b"host_power", "host_reboot", b"host_reboot", "host_shutdown", b"host_shutdown", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_dns", b"network_dns", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "plugin", b"plugin", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_fds", b"resources_fds", "resources_io", b"resources_io", "resources_memory", b"resources_memory", "resources_pids", b"resources_pids", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_drift", b"clock_drift", "clock_jump", b"clock_jump", "custom_command", b"custom_command", "disk_errors", b"disk_errors", "disk_fill", b"disk_fill", "disk_lost_writes", b"disk_lost_writes", "disk_readonly", b"disk_readonly", "disk_slow", b"disk_slow", "disk_throttle", b"disk_throttle", "host_blackout", b"host_blackout", "host_power", b"host_power", "host_reboot", b"host_reboot", "host_shutdown", b"host_shutdown", "kind", b"kind", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_dns", b"network_dns", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "plugin", b"plugin", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_fds", b"resources_fds", "resources_io", b"resources_io", "resources_memory", b"resources_memory", "resources_pids", b"resources_pids", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "unit_crash_loop", "network_blackhole", "network_reset", "network_loss", "network_delay", "network_duplicate", "network_corrupt", "network_reorder", "network_bandwidth", "network_dns", "host_shutdown", "host_reboot", "host_power", "disk_fill", "disk_throttle", "disk_slow", "disk_errors", "disk_readonly", "disk_lost_writes", "resources_cpu", "resources_memory", "resources_fds", "resources_pids", "resources_io", "clock_jump", "clock_drift", "custom_command", "plugin"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_reset", "network_loss"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
 Global___Fault: _TypeAlias = Fault  # noqa: Y015
 
 @_typing.final
-class PluginFault(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TYPE_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    type: _builtins.str
-    """full name of the message, "acme.v1.Flood" """
-    message: _builtins.bytes
-    def __init__(
-        self,
-        *,
-        type: _builtins.str = ...,
-        message: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "type", b"type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PluginFault: _TypeAlias = PluginFault  # noqa: Y015
-
-@_typing.final
 class NetworkPartition(_message.Message):
-    """In every message of this family, fields 1 to 6 say which packets are meant, and mean the same.
+    """In every message of this family, fields 1 to 3 and 5 say which packets are meant, and mean the same.
 
     Cut this host from its peers.
     """
@@ -431,12 +206,9 @@ class NetworkPartition(_message.Message):
     DIRECTION_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
     verdict: Global___Verdict.ValueType
     protocol: Global___Protocol.ValueType
-    unit: _builtins.str
-    """only what this unit's processes send and receive"""
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """IPv4 and IPv6 networks in CIDR form. The controller has expanded sites and hosts into addresses."""
@@ -453,11 +225,10 @@ class NetworkPartition(_message.Message):
         direction: Global___Direction.ValueType = ...,
         verdict: Global___Verdict.ValueType = ...,
         protocol: Global___Protocol.ValueType = ...,
-        unit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "protocol", b"protocol", "unit", b"unit", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "protocol", b"protocol", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -473,10 +244,8 @@ class NetworkBlackhole(_message.Message):
     PORTS_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
     protocol: Global___Protocol.ValueType
-    unit: _builtins.str
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -488,11 +257,10 @@ class NetworkBlackhole(_message.Message):
         ports: _abc.Iterable[_builtins.int] | None = ...,
         direction: Global___Direction.ValueType = ...,
         protocol: Global___Protocol.ValueType = ...,
-        unit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "protocol", b"protocol", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -507,9 +275,7 @@ class NetworkReset(_message.Message):
     PEERS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
-    unit: _builtins.str
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -520,11 +286,10 @@ class NetworkReset(_message.Message):
         peers: _abc.Iterable[_builtins.str] | None = ...,
         ports: _abc.Iterable[_builtins.int] | None = ...,
         direction: Global___Direction.ValueType = ...,
-        unit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -540,11 +305,9 @@ class NetworkLoss(_message.Message):
     PORTS_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
     protocol: Global___Protocol.ValueType
-    unit: _builtins.str
     percent: _builtins.float
     """more than 0, at most 100"""
     @_builtins.property
@@ -558,255 +321,15 @@ class NetworkLoss(_message.Message):
         ports: _abc.Iterable[_builtins.int] | None = ...,
         direction: Global___Direction.ValueType = ...,
         protocol: Global___Protocol.ValueType = ...,
-        unit: _builtins.str = ...,
         percent: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkLoss: _TypeAlias = NetworkLoss  # noqa: Y015
-
-@_typing.final
-class NetworkDelay(_message.Message):
-    """Packets arrive later, one way."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PEERS_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    DIRECTION_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    DELAY_MS_FIELD_NUMBER: _builtins.int
-    JITTER_MS_FIELD_NUMBER: _builtins.int
-    DISTRIBUTION_FIELD_NUMBER: _builtins.int
-    direction: Global___Direction.ValueType
-    protocol: Global___Protocol.ValueType
-    unit: _builtins.str
-    delay_ms: _builtins.float
-    jitter_ms: _builtins.float
-    distribution: Global___Distribution.ValueType
-    @_builtins.property
-    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        peers: _abc.Iterable[_builtins.str] | None = ...,
-        ports: _abc.Iterable[_builtins.int] | None = ...,
-        direction: Global___Direction.ValueType = ...,
-        protocol: Global___Protocol.ValueType = ...,
-        unit: _builtins.str = ...,
-        delay_ms: _builtins.float = ...,
-        jitter_ms: _builtins.float = ...,
-        distribution: Global___Distribution.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "direction", b"direction", "distribution", b"distribution", "jitter_ms", b"jitter_ms", "peers", b"peers", "ports", b"ports", "protocol", b"protocol", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkDelay: _TypeAlias = NetworkDelay  # noqa: Y015
-
-@_typing.final
-class NetworkDuplicate(_message.Message):
-    """A share of the packets arrives twice."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PEERS_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    DIRECTION_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    direction: Global___Direction.ValueType
-    protocol: Global___Protocol.ValueType
-    unit: _builtins.str
-    percent: _builtins.float
-    @_builtins.property
-    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        peers: _abc.Iterable[_builtins.str] | None = ...,
-        ports: _abc.Iterable[_builtins.int] | None = ...,
-        direction: Global___Direction.ValueType = ...,
-        protocol: Global___Protocol.ValueType = ...,
-        unit: _builtins.str = ...,
-        percent: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkDuplicate: _TypeAlias = NetworkDuplicate  # noqa: Y015
-
-@_typing.final
-class NetworkCorrupt(_message.Message):
-    """A share of the packets has one bit flipped; checksums are not mended."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PEERS_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    DIRECTION_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    direction: Global___Direction.ValueType
-    protocol: Global___Protocol.ValueType
-    unit: _builtins.str
-    percent: _builtins.float
-    @_builtins.property
-    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        peers: _abc.Iterable[_builtins.str] | None = ...,
-        ports: _abc.Iterable[_builtins.int] | None = ...,
-        direction: Global___Direction.ValueType = ...,
-        protocol: Global___Protocol.ValueType = ...,
-        unit: _builtins.str = ...,
-        percent: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkCorrupt: _TypeAlias = NetworkCorrupt  # noqa: Y015
-
-@_typing.final
-class NetworkReorder(_message.Message):
-    """A share of the packets overtakes the others, which wait for delay_ms."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PEERS_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    DIRECTION_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    DELAY_MS_FIELD_NUMBER: _builtins.int
-    direction: Global___Direction.ValueType
-    protocol: Global___Protocol.ValueType
-    unit: _builtins.str
-    percent: _builtins.float
-    delay_ms: _builtins.float
-    @_builtins.property
-    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        peers: _abc.Iterable[_builtins.str] | None = ...,
-        ports: _abc.Iterable[_builtins.int] | None = ...,
-        direction: Global___Direction.ValueType = ...,
-        protocol: Global___Protocol.ValueType = ...,
-        unit: _builtins.str = ...,
-        percent: _builtins.float = ...,
-        delay_ms: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "direction", b"direction", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkReorder: _TypeAlias = NetworkReorder  # noqa: Y015
-
-@_typing.final
-class NetworkBandwidth(_message.Message):
-    """All matching packets of one direction together get no more than this."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PEERS_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    DIRECTION_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    BITS_PER_S_FIELD_NUMBER: _builtins.int
-    direction: Global___Direction.ValueType
-    protocol: Global___Protocol.ValueType
-    unit: _builtins.str
-    bits_per_s: _builtins.int
-    @_builtins.property
-    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        peers: _abc.Iterable[_builtins.str] | None = ...,
-        ports: _abc.Iterable[_builtins.int] | None = ...,
-        direction: Global___Direction.ValueType = ...,
-        protocol: Global___Protocol.ValueType = ...,
-        unit: _builtins.str = ...,
-        bits_per_s: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_s", b"bits_per_s", "direction", b"direction", "peers", b"peers", "ports", b"ports", "protocol", b"protocol", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkBandwidth: _TypeAlias = NetworkBandwidth  # noqa: Y015
-
-@_typing.final
-class NetworkDns(_message.Message):
-    """What this host asks of DNS (port 53, UDP and TCP) fails."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAMES_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
-    DELAY_MS_FIELD_NUMBER: _builtins.int
-    ADDRESSES_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    failure: Global___DnsFailure.ValueType
-    delay_ms: _builtins.float
-    """of SLOW"""
-    unit: _builtins.str
-    @_builtins.property
-    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """shell-style patterns such as "*.example.com"; empty: every name"""
-
-    @_builtins.property
-    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """of WRONG: IPv4 and IPv6"""
-
-    def __init__(
-        self,
-        *,
-        names: _abc.Iterable[_builtins.str] | None = ...,
-        failure: Global___DnsFailure.ValueType = ...,
-        delay_ms: _builtins.float = ...,
-        addresses: _abc.Iterable[_builtins.str] | None = ...,
-        unit: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "delay_ms", b"delay_ms", "failure", b"failure", "names", b"names", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkDns: _TypeAlias = NetworkDns  # noqa: Y015
 
 @_typing.final
 class ProcessSelector(_message.Message):
@@ -983,31 +506,6 @@ class UnitRestart(_message.Message):
 Global___UnitRestart: _TypeAlias = UnitRestart  # noqa: Y015
 
 @_typing.final
-class UnitCrashLoop(_message.Message):
-    """Killed again and again, every_ms after each start."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNITS_FIELD_NUMBER: _builtins.int
-    EVERY_MS_FIELD_NUMBER: _builtins.int
-    every_ms: _builtins.int
-    @_builtins.property
-    def units(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    def __init__(
-        self,
-        *,
-        units: _abc.Iterable[_builtins.str] | None = ...,
-        every_ms: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_ms", b"every_ms", "units", b"units"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UnitCrashLoop: _TypeAlias = UnitCrashLoop  # noqa: Y015
-
-@_typing.final
 class HostBlackout(_message.Message):
     """The host goes dark: all network but the agent's own control path is cut (in sealed mode that too),
     units are killed or frozen and held down.
@@ -1029,440 +527,6 @@ class HostBlackout(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HostBlackout: _TypeAlias = HostBlackout  # noqa: Y015
-
-@_typing.final
-class HostShutdown(_message.Message):
-    """The host goes off, and comes back by its own real-time clock's alarm."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MANNER_FIELD_NUMBER: _builtins.int
-    manner: Global___Manner.ValueType
-    def __init__(
-        self,
-        *,
-        manner: Global___Manner.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["manner", b"manner"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___HostShutdown: _TypeAlias = HostShutdown  # noqa: Y015
-
-@_typing.final
-class HostReboot(_message.Message):
-    """The host starts anew, at once."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MANNER_FIELD_NUMBER: _builtins.int
-    manner: Global___Manner.ValueType
-    def __init__(
-        self,
-        *,
-        manner: Global___Manner.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["manner", b"manner"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___HostReboot: _TypeAlias = HostReboot  # noqa: Y015
-
-@_typing.final
-class HostPower(_message.Message):
-    """This host, a power proxy, switches other machines off, and on again on revert. How it reaches them stands in its policy.toml."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MACHINES_FIELD_NUMBER: _builtins.int
-    MANNER_FIELD_NUMBER: _builtins.int
-    manner: Global___Manner.ValueType
-    @_builtins.property
-    def machines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    def __init__(
-        self,
-        *,
-        machines: _abc.Iterable[_builtins.str] | None = ...,
-        manner: Global___Manner.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["machines", b"machines", "manner", b"manner"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___HostPower: _TypeAlias = HostPower  # noqa: Y015
-
-@_typing.final
-class DiskFill(_message.Message):
-    """In every message of this family, `volume` is a name that the host's policy.toml declares.
-
-    Exactly one of bytes, percent and inodes is set.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VOLUME_FIELD_NUMBER: _builtins.int
-    BYTES_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    INODES_FIELD_NUMBER: _builtins.int
-    volume: _builtins.str
-    bytes: _builtins.int
-    """so much more is used"""
-    percent: _builtins.int
-    """so much of the volume is used"""
-    inodes: _builtins.int
-    """so many more files"""
-    def __init__(
-        self,
-        *,
-        volume: _builtins.str = ...,
-        bytes: _builtins.int = ...,
-        percent: _builtins.int = ...,
-        inodes: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "inodes", b"inodes", "percent", b"percent", "volume", b"volume"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DiskFill: _TypeAlias = DiskFill  # noqa: Y015
-
-@_typing.final
-class DiskThrottle(_message.Message):
-    """What a unit may do on the volume; 0 is no limit, one is set."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VOLUME_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    READ_BYTES_PER_S_FIELD_NUMBER: _builtins.int
-    WRITE_BYTES_PER_S_FIELD_NUMBER: _builtins.int
-    READ_IOPS_FIELD_NUMBER: _builtins.int
-    WRITE_IOPS_FIELD_NUMBER: _builtins.int
-    volume: _builtins.str
-    unit: _builtins.str
-    read_bytes_per_s: _builtins.int
-    write_bytes_per_s: _builtins.int
-    read_iops: _builtins.int
-    write_iops: _builtins.int
-    def __init__(
-        self,
-        *,
-        volume: _builtins.str = ...,
-        unit: _builtins.str = ...,
-        read_bytes_per_s: _builtins.int = ...,
-        write_bytes_per_s: _builtins.int = ...,
-        read_iops: _builtins.int = ...,
-        write_iops: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_bytes_per_s", b"read_bytes_per_s", "read_iops", b"read_iops", "unit", b"unit", "volume", b"volume", "write_bytes_per_s", b"write_bytes_per_s", "write_iops", b"write_iops"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DiskThrottle: _TypeAlias = DiskThrottle  # noqa: Y015
-
-@_typing.final
-class DiskSlow(_message.Message):
-    """Every access that reaches the device takes so much longer."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VOLUME_FIELD_NUMBER: _builtins.int
-    DELAY_MS_FIELD_NUMBER: _builtins.int
-    volume: _builtins.str
-    delay_ms: _builtins.float
-    def __init__(
-        self,
-        *,
-        volume: _builtins.str = ...,
-        delay_ms: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "volume", b"volume"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DiskSlow: _TypeAlias = DiskSlow  # noqa: Y015
-
-@_typing.final
-class DiskErrors(_message.Message):
-    """Accesses that reach the device fail."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VOLUME_FIELD_NUMBER: _builtins.int
-    ACCESS_FIELD_NUMBER: _builtins.int
-    volume: _builtins.str
-    access: Global___Access.ValueType
-    def __init__(
-        self,
-        *,
-        volume: _builtins.str = ...,
-        access: Global___Access.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "volume", b"volume"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DiskErrors: _TypeAlias = DiskErrors  # noqa: Y015
-
-@_typing.final
-class DiskReadonly(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VOLUME_FIELD_NUMBER: _builtins.int
-    volume: _builtins.str
-    def __init__(
-        self,
-        *,
-        volume: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DiskReadonly: _TypeAlias = DiskReadonly  # noqa: Y015
-
-@_typing.final
-class DiskLostWrites(_message.Message):
-    """What was not synced is gone, as after a power cut, and the volume with it; on revert it is mounted again."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VOLUME_FIELD_NUMBER: _builtins.int
-    volume: _builtins.str
-    def __init__(
-        self,
-        *,
-        volume: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DiskLostWrites: _TypeAlias = DiskLostWrites  # noqa: Y015
-
-@_typing.final
-class ResourcesCpu(_message.Message):
-    """In every message of this family, `unit` puts the load into that unit's control group; empty: into the host."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNIT_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    CORES_FIELD_NUMBER: _builtins.int
-    unit: _builtins.str
-    percent: _builtins.int
-    """of each core"""
-    cores: _builtins.int
-    """0: all"""
-    def __init__(
-        self,
-        *,
-        unit: _builtins.str = ...,
-        percent: _builtins.int = ...,
-        cores: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cores", b"cores", "percent", b"percent", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ResourcesCpu: _TypeAlias = ResourcesCpu  # noqa: Y015
-
-@_typing.final
-class ResourcesMemory(_message.Message):
-    """Exactly one of bytes and percent is set."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNIT_FIELD_NUMBER: _builtins.int
-    BYTES_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    unit: _builtins.str
-    bytes: _builtins.int
-    percent: _builtins.int
-    """of all there is, so that so much is used"""
-    def __init__(
-        self,
-        *,
-        unit: _builtins.str = ...,
-        bytes: _builtins.int = ...,
-        percent: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "percent", b"percent", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ResourcesMemory: _TypeAlias = ResourcesMemory  # noqa: Y015
-
-@_typing.final
-class ResourcesFds(_message.Message):
-    """Exactly one of count and percent is set."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNIT_FIELD_NUMBER: _builtins.int
-    COUNT_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    unit: _builtins.str
-    count: _builtins.int
-    percent: _builtins.int
-    def __init__(
-        self,
-        *,
-        unit: _builtins.str = ...,
-        count: _builtins.int = ...,
-        percent: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "percent", b"percent", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ResourcesFds: _TypeAlias = ResourcesFds  # noqa: Y015
-
-@_typing.final
-class ResourcesPids(_message.Message):
-    """Exactly one of count and percent is set."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNIT_FIELD_NUMBER: _builtins.int
-    COUNT_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    unit: _builtins.str
-    count: _builtins.int
-    percent: _builtins.int
-    def __init__(
-        self,
-        *,
-        unit: _builtins.str = ...,
-        count: _builtins.int = ...,
-        percent: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "percent", b"percent", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ResourcesPids: _TypeAlias = ResourcesPids  # noqa: Y015
-
-@_typing.final
-class ResourcesIo(_message.Message):
-    """Reads and writes on a volume."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNIT_FIELD_NUMBER: _builtins.int
-    VOLUME_FIELD_NUMBER: _builtins.int
-    WORKERS_FIELD_NUMBER: _builtins.int
-    unit: _builtins.str
-    volume: _builtins.str
-    workers: _builtins.int
-    def __init__(
-        self,
-        *,
-        unit: _builtins.str = ...,
-        volume: _builtins.str = ...,
-        workers: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["unit", b"unit", "volume", b"volume", "workers", b"workers"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ResourcesIo: _TypeAlias = ResourcesIo  # noqa: Y015
-
-@_typing.final
-class ClockJump(_message.Message):
-    """The wall clock is wrong by so much. With a unit: only for that unit, which is restarted under libfaketime."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    OFFSET_MS_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    offset_ms: _builtins.int
-    unit: _builtins.str
-    def __init__(
-        self,
-        *,
-        offset_ms: _builtins.int = ...,
-        unit: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset_ms", b"offset_ms", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ClockJump: _TypeAlias = ClockJump  # noqa: Y015
-
-@_typing.final
-class ClockDrift(_message.Message):
-    """The wall clock runs too fast (or, below 0, too slow)."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PPM_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
-    ppm: _builtins.float
-    unit: _builtins.str
-    def __init__(
-        self,
-        *,
-        ppm: _builtins.float = ...,
-        unit: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ppm", b"ppm", "unit", b"unit"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ClockDrift: _TypeAlias = ClockDrift  # noqa: Y015
-
-@_typing.final
-class CustomCommand(_message.Message):
-    """A pair of commands that stands in the host's own policy.toml under this name."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CustomCommand: _TypeAlias = CustomCommand  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):
