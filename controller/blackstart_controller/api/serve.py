@@ -144,9 +144,7 @@ async def controller(
         lever = await _open_lever(stack, state, store, clock, notices)
         admission = Admissions(SqlControl(store), lever, clock)
         runs = Runs(hub, store, clock, admission=admission, notifier=notices, outside=outside)
-        lever.attach(runs.halt_all)
-        await runs.recover()
-        stack.push_async_callback(runs.close)
+        await _recover(stack, runs, lever)
         agents_port = await _start_fleet(stack, hub, runs, enrolment, pair, authority, agents_listen)
         parts = Parts(
             runs=runs,
@@ -168,6 +166,13 @@ async def controller(
         admin_file = state / "admin.json"
         await _keep_admin_context(stack, admin_file, url, parts)
         yield Controller(runs, url, api_port, agents_port, admin_file)
+
+
+async def _recover(stack: AsyncExitStack, runs: Runs, lever: Lever) -> None:
+    """What an earlier controller left under way is being ended, and the lever reaches every run."""
+    lever.attach(runs.halt_all)
+    await runs.recover()
+    stack.push_async_callback(runs.close)
 
 
 async def _open_lever(
