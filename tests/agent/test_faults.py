@@ -11,6 +11,7 @@ from blackstart_agent.faults.base import NOTHING_HELD, Fault, Surroundings, Undo
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.network import Direction, NetworkPartition, Verdict
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.select import Selector
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_agent.testing import FakeHost
@@ -34,6 +35,8 @@ EXAMPLES: tuple[Fault, ...] = (
     ProcessPause(Selector(name="cron")),
     ProcessPause(Selector(unit="redis")),
     UnitStop(("redis", "nginx")),
+    ResourcesCpu(percent=80),
+    ResourcesMemory(percent=90),
     HostBlackout(),
     HostBlackout(frozen=True),
 )

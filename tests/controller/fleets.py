@@ -7,13 +7,14 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
+from blackstart_controller.plan.faults import KINDS
 from blackstart_controller.plan.fleet import FleetSnapshot, HostView
 from blackstart_controller.plan.make import make_plan
 from blackstart_controller.plan.model import Plan
 from blackstart_controller.spec.document import Document
 from blackstart_controller.spec.load import load_experiment
 
-FAULT_KINDS: Final = ("network.partition", "process.kill", "process.pause", "unit.stop", "host.blackout")
+FAULT_KINDS: Final = tuple(KINDS)
 PROBE_KINDS: Final = ("http", "tcp", "redis", "nats", "command")
 SITES: Final = ("busan", "jeju", "pangyo")
 

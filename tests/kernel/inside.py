@@ -71,6 +71,13 @@ class Victim:
         getattr(FAULTS[kind], name)(self.host, undo, deadline_ns)
         return deadline_ns
 
+    def workers(self, order_id: str) -> int:
+        """How many processes of this order's worker run."""
+        return len(self.host.workers.found(order_id))
+
+    def status(self, order_id: str) -> dict[str, int]:
+        return dict(self.host.workers.status(order_id))
+
     def tables(self) -> list[list[str]]:
         return [list(table) for table in self.host.nft.tables("")]
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from blackstart_controller.errors import Unreachable
+from blackstart_controller.plan.faults import KINDS
 from blackstart_controller.plan.fleet import FleetSnapshot, HostView
 from blackstart_controller.plan.model import HostOrder, PlannedProbe
 from blackstart_controller.runs.ports import ClockEstimate, FleetListener
@@ -19,7 +20,6 @@ from blackstart_proto.v1 import agent_pb2, faults_pb2
 from support.fake_agent import FakeAgent
 
 Answer = TypeVar("Answer")
-KINDS = ("network.partition", "process.kill", "process.pause", "unit.stop", "host.blackout")
 ANSWER_S = 5.0
 RESEND_S = 0.5
 TICK_S = 1e-6
@@ -248,7 +248,7 @@ class FakeFleet:
             labels=agent.labels,
             addresses=(),
             connected=agent.name in self._connected,
-            fault_kinds=KINDS,
+            fault_kinds=tuple(KINDS),
             probe_kinds=("http", "tcp", "redis", "nats", "command"),
             open_faults=len(agent.orders),
         )

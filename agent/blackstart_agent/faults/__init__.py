@@ -10,6 +10,7 @@ from blackstart_agent.faults.base import TABLE_PREFIX, Fault
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.network import NetworkPartition
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_agent.host.ports import Host
 
@@ -19,6 +20,8 @@ FAULTS: dict[str, type[Fault]] = {
     ProcessPause.kind: ProcessPause,
     UnitStop.kind: UnitStop,
     HostBlackout.kind: HostBlackout,
+    ResourcesCpu.kind: ResourcesCpu,
+    ResourcesMemory.kind: ResourcesMemory,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blackstart_agent.errors import ConfigError
+from blackstart_agent.host.capacity import LinuxCapacity
 from blackstart_agent.host.clock import LinuxClock
 from blackstart_agent.host.network import LinuxNetwork
 from blackstart_agent.host.nft import LinuxNft
@@ -12,6 +13,7 @@ from blackstart_agent.host.ports import Units
 from blackstart_agent.host.process import LinuxProcesses
 from blackstart_agent.host.units_runit import RunitUnits
 from blackstart_agent.host.units_systemd import SystemdUnits
+from blackstart_agent.host.workers import LinuxWorkers
 
 __all__ = ["LinuxHost", "units_of"]
 
@@ -25,6 +27,8 @@ class LinuxHost:
         self._units = units_of(supervisor)
         self._network = LinuxNetwork()
         self._clock = LinuxClock()
+        self._workers = LinuxWorkers()
+        self._capacity = LinuxCapacity()
 
     @property
     def nft(self) -> LinuxNft:
@@ -45,6 +49,14 @@ class LinuxHost:
     @property
     def clock(self) -> LinuxClock:
         return self._clock
+
+    @property
+    def workers(self) -> LinuxWorkers:
+        return self._workers
+
+    @property
+    def capacity(self) -> LinuxCapacity:
+        return self._capacity
 
 
 def units_of(supervisor: str) -> Units:

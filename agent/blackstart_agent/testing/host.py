@@ -9,6 +9,7 @@ from blackstart_agent.testing.network import FakeNetwork
 from blackstart_agent.testing.nft import FakeNft
 from blackstart_agent.testing.processes import FakeProcesses
 from blackstart_agent.testing.units import FakeUnits
+from blackstart_agent.testing.workers import FakeCapacity, FakeWorkers
 
 
 class FakeHost:
@@ -20,6 +21,8 @@ class FakeHost:
         self._processes = FakeProcesses(self._clock)
         self._units = FakeUnits(self._processes)
         self._network = FakeNetwork()
+        self._workers = FakeWorkers(self._clock)
+        self._capacity = FakeCapacity()
         self._processes.died = self._units.restart
         self._processes.add("cron")
         for name in units:
@@ -45,10 +48,19 @@ class FakeHost:
     def network(self) -> FakeNetwork:
         return self._network
 
+    @property
+    def workers(self) -> FakeWorkers:
+        return self._workers
+
+    @property
+    def capacity(self) -> FakeCapacity:
+        return self._capacity
+
     def reboot(self) -> None:
         """Power off and on: no table, nothing stopped or held, every process new."""
         self._clock.boot += "+"
         self._nft.content.clear()
+        self._workers.content.clear()
         names = [process for process in self._processes.content if not process.unit]
         self._processes.content.clear()
         for process in names:
@@ -67,4 +79,4 @@ class FakeHost:
         return f"FakeHost{self._state()!r}"
 
     def _state(self) -> tuple[object, ...]:
-        return self._nft, self._processes, self._units, self._network
+        return self._nft, self._processes, self._units, self._network, self._workers

@@ -16,6 +16,8 @@ NAMES: Final = (
     "rolling-kill",
     "frozen-process",
     "cold-start",
+    "busy-processors",
+    "scarce-memory",
 )
 STARTER: Final = "starter"  # what `experiment init` writes when no template is named
 

@@ -145,6 +145,8 @@ class Fault(_message.Message):
     NETWORK_BLACKHOLE_FIELD_NUMBER: _builtins.int
     NETWORK_RESET_FIELD_NUMBER: _builtins.int
     NETWORK_LOSS_FIELD_NUMBER: _builtins.int
+    RESOURCES_CPU_FIELD_NUMBER: _builtins.int
+    RESOURCES_MEMORY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The dotted name, so that an agent that does not know the kind can still refuse it by name."""
     @_builtins.property
@@ -167,6 +169,10 @@ class Fault(_message.Message):
     def network_reset(self) -> Global___NetworkReset: ...
     @_builtins.property
     def network_loss(self) -> Global___NetworkLoss: ...
+    @_builtins.property
+    def resources_cpu(self) -> Global___ResourcesCpu: ...
+    @_builtins.property
+    def resources_memory(self) -> Global___ResourcesMemory: ...
     def __init__(
         self,
         *,
@@ -181,12 +187,14 @@ class Fault(_message.Message):
         network_blackhole: Global___NetworkBlackhole | None = ...,
         network_reset: Global___NetworkReset | None = ...,
         network_loss: Global___NetworkLoss | None = ...,
+        resources_cpu: Global___ResourcesCpu | None = ...,
+        resources_memory: Global___ResourcesMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_reset", "network_loss"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_reset", "network_loss", "resources_cpu", "resources_memory"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
@@ -527,6 +535,58 @@ class HostBlackout(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HostBlackout: _TypeAlias = HostBlackout  # noqa: Y015
+
+@_typing.final
+class ResourcesCpu(_message.Message):
+    """Busy processes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERCENT_FIELD_NUMBER: _builtins.int
+    CORES_FIELD_NUMBER: _builtins.int
+    percent: _builtins.int
+    """of each core, 1 to 100"""
+    cores: _builtins.int
+    """how many; 0: all"""
+    def __init__(
+        self,
+        *,
+        percent: _builtins.int = ...,
+        cores: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cores", b"cores", "percent", b"percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResourcesCpu: _TypeAlias = ResourcesCpu  # noqa: Y015
+
+@_typing.final
+class ResourcesMemory(_message.Message):
+    """Memory is taken, and used. Exactly one of bytes and percent is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BYTES_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    bytes: _builtins.int
+    """so much more than now"""
+    percent: _builtins.int
+    """until so much of all memory is used, 1 to 95"""
+    def __init__(
+        self,
+        *,
+        bytes: _builtins.int = ...,
+        percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "percent", b"percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResourcesMemory: _TypeAlias = ResourcesMemory  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):

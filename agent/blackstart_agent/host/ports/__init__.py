@@ -10,7 +10,10 @@ from signal import SIGCONT as SIGCONT
 from signal import SIGKILL as SIGKILL
 from signal import SIGSTOP as SIGSTOP
 from signal import SIGTERM as SIGTERM
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # which need Process from here
+    from blackstart_agent.host.ports.workers import Capacity, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +143,7 @@ class Host(Protocol):
     def network(self) -> Network: ...
     @property
     def clock(self) -> Clock: ...
+    @property
+    def workers(self) -> Workers: ...
+    @property
+    def capacity(self) -> Capacity: ...

@@ -10,11 +10,14 @@ from typing import Any, Final, TypeAlias, get_args
 from blackstart_controller.plan.faults.host import HostBlackout
 from blackstart_controller.plan.faults.network import NetworkPartition
 from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause
+from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_controller.plan.faults.unit import UnitStop
 from blackstart_controller.plan.fleet import FleetSnapshot
 from blackstart_controller.spec.faults import Breakage
 
-FaultData: TypeAlias = NetworkPartition | ProcessKill | ProcessPause | UnitStop | HostBlackout
+FaultData: TypeAlias = (
+    NetworkPartition | ProcessKill | ProcessPause | UnitStop | HostBlackout | ResourcesCpu | ResourcesMemory
+)
 
 # `kind` of a slotted dataclass can be read from its fields only.
 KINDS: Final[Mapping[str, type[FaultData]]] = MappingProxyType(

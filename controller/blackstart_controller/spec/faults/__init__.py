@@ -10,8 +10,23 @@ from typing import TypeAlias
 from blackstart_controller.spec.faults.host import Blackout, HostBlackout, SiteBlackout
 from blackstart_controller.spec.faults.network import Cut, Partition
 from blackstart_controller.spec.faults.process import Freeze, Kill, KillProcess, PauseProcess
+from blackstart_controller.spec.faults.resources import (
+    BusyCpu,
+    BusyCpuStep,
+    TakenMemory,
+    TakenMemoryStep,
+)
 from blackstart_controller.spec.faults.unit import Down, StopUnits
 
-FaultStep: TypeAlias = SiteBlackout | HostBlackout | Partition | KillProcess | PauseProcess | StopUnits
-OnHosts: TypeAlias = Blackout | Cut | Kill | Freeze | Down
+FaultStep: TypeAlias = (
+    SiteBlackout
+    | HostBlackout
+    | Partition
+    | KillProcess
+    | PauseProcess
+    | StopUnits
+    | BusyCpuStep
+    | TakenMemoryStep
+)
+OnHosts: TypeAlias = Blackout | Cut | Kill | Freeze | Down | BusyCpu | TakenMemory
 Breakage: TypeAlias = SiteBlackout | OnHosts

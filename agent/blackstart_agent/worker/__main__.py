@@ -1,0 +1,53 @@
+"""One worker: what `blackstart_agent.worker` says."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from blackstart_agent.worker.children import Children, Load
+from blackstart_agent.worker.cpu import Cpu
+from blackstart_agent.worker.memory import Memory
+
+LOADS: dict[str, Callable[..., Load]] = {"cpu": Cpu, "memory": Memory}
+MAX_PACKET = 65_536
+LEAST_S = 1e-6  # 0 would mean: no timer
+
+
+def main(argv: list[str]) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they are for the guardian, which ends us in its own time
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    channel = socket.socket(fileno=int(argv[0]))
+    asked = json.loads(channel.recv(MAX_PACKET) or b"{}")
+    if not asked:
+        return 0
+    children = Children(channel)
+    load = LOADS[asked["load"]](**asked["parameters"])
+    _say(channel, {"ready": 1})
+    begun = False
+    while packet := channel.recv(MAX_PACKET):
+        message = json.loads(packet)
+        if "until_ns" in message:
+            left_s = (message["until_ns"] - time.monotonic_ns()) / 1e9
+            if left_s <= 0:
+                return 0
+            signal.setitimer(signal.ITIMER_REAL, max(LEAST_S, left_s))
+            if not begun:
+                load.begin(children)
+                begun = True
+        else:
+            _say(channel, load.status(children))
+    return 0
+
+
+def _say(channel: socket.socket, message: dict[str, int]) -> None:
+    channel.send(json.dumps(message).encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

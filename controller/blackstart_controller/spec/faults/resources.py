@@ -1,0 +1,43 @@
+"""resources.*: what a host, or all that runs there, is short of."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from blackstart_controller.spec.faults.base import Held, Percent, Targeted
+from blackstart_controller.spec.size import Size, format_size
+from blackstart_controller.spec.types import OneOf, Whole
+
+
+class BusyCpu(Held):
+    """So much of each core is used; without `cores`, of all of them."""
+
+    fault: Literal["resources.cpu"]
+    percent: Percent = 100
+    cores: Annotated[int, Whole(1, 1024)] | None = None
+
+    def words(self, time: str) -> str:
+        cores = "every core" if self.cores is None else f"{self.cores} core{'s' * (self.cores > 1)}"
+        return f"{self.percent}% of {cores} are kept busy for {time}"
+
+
+class TakenMemory(Held, OneOf):
+    """So much more memory is used, or so much of all there is."""
+
+    CHOICES: ClassVar = ("size", "percent")
+    fault: Literal["resources.memory"]
+    size: Annotated[int, Size()] | None = None
+    percent: Annotated[int, Whole(1, 95)] | None = None
+
+    def words(self, time: str) -> str:
+        if self.size is not None:
+            return f"{format_size(self.size)} of memory are taken for {time}"
+        return f"memory is taken until {self.percent}% of it are used, for {time}"
+
+
+class BusyCpuStep(BusyCpu, Targeted):
+    pass
+
+
+class TakenMemoryStep(TakenMemory, Targeted):
+    pass
