@@ -16,6 +16,15 @@ from blackstart_agent.errors import ConfigError
 MODES = ("tethered", "sealed")
 MAX_HOLD_S = 86_400
 MAX_FAULTS = 1_000
+MAX_KEEP_MIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A mounted directory that disk faults may hit; `keep_mib` stay free whatever they do."""
+
+    path: str
+    keep_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class Policy:
     processes: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
     digest: str = ""
 
     def check(self, facts: OrderFacts) -> list[str]:
@@ -92,6 +102,7 @@ def parse(path: Path) -> Policy:
         processes=protect.texts("processes", "a list of process names"),
         ports=protect.integers("ports", 1, 65_535),
         commands=_commands(probes.table("commands")),
+        volumes=_volumes(table.table("volumes")),
         digest=hashlib.sha256(data).hexdigest(),
     )
     for each in (table, allow, protect, probes):
@@ -116,6 +127,18 @@ def _read(path: Path) -> bytes:
                 "every fault is refused"
             )
         return file.read()
+
+
+def _volumes(table: tomlfile.Table) -> Mapping[str, Volume]:
+    volumes: dict[str, Volume] = {}
+    for name in table.keys():  # noqa: SIM118 - a Table is no mapping
+        each = table.table(name)
+        path = each.text("path", allowed="the absolute path of a mounted directory")
+        if not path.startswith("/") or ".." in path.split("/"):
+            each.fail("path", f'must be the absolute path of a mounted directory, not "{path}"')
+        volumes[name] = Volume(path, each.integer("keep_mib", 0, 0, MAX_KEEP_MIB))
+        each.done()
+    return volumes
 
 
 def _commands(table: tomlfile.Table) -> Mapping[str, tuple[str, ...]]:

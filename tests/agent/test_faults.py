@@ -9,11 +9,13 @@ from blackstart_agent.errors import HostError
 from blackstart_agent.faults import FAULTS, sweep
 from blackstart_agent.faults.base import NOTHING_HELD, Fault, Surroundings, Undo
 from blackstart_agent.faults.blackout import HostBlackout
+from blackstart_agent.faults.disk import DiskFill
 from blackstart_agent.faults.network import Direction, NetworkPartition, Verdict
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.select import Selector
 from blackstart_agent.faults.unit import UnitStop
+from blackstart_agent.policy import Volume
 from blackstart_agent.testing import FakeHost
 
 LEASE_NS = 5_000_000_000
@@ -25,6 +27,7 @@ AROUND = Surroundings(
     protected_units=frozenset({"ssh*"}),
     protected_names=frozenset({"sshd"}),
     own_pids=frozenset({90_000}),
+    volumes={"data": Volume("/srv/data")},
 )
 EXAMPLES: tuple[Fault, ...] = (
     NetworkPartition(("10.2.0.0/16", "fd00:2::/32")),
@@ -35,6 +38,7 @@ EXAMPLES: tuple[Fault, ...] = (
     ProcessPause(Selector(name="cron")),
     ProcessPause(Selector(unit="redis")),
     UnitStop(("redis", "nginx")),
+    DiskFill("data", percent=95),
     ResourcesCpu(percent=80),
     ResourcesMemory(percent=90),
     HostBlackout(),

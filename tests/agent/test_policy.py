@@ -18,6 +18,9 @@ processes = ["sshd"]
 ports = [22]
 [probes.commands]
 check-login = ["/usr/local/bin/check-login", "--quick"]
+[volumes.data]
+path = "/srv/data"
+keep_mib = 64
 """
 KILL = OrderFacts("process.kill", "tethered", 10_000)
 
@@ -34,6 +37,7 @@ def test_what_is_allowed_has_no_reason_against_it(tmp_path: Path) -> None:
     assert loaded.check(KILL) == []
     assert loaded.commands == {"check-login": ("/usr/local/bin/check-login", "--quick")}
     assert loaded.ports == (22,)
+    assert loaded.volumes == {"data": policy.Volume("/srv/data", 64)}
 
 
 def test_every_reason_is_listed_not_only_the_first(tmp_path: Path) -> None:
@@ -58,6 +62,10 @@ def test_an_empty_file_allows_nothing(tmp_path: Path) -> None:
     [
         "[allow]\nfaults = 'process.kill'",
         "[allow]\nfaults = [1]",
+        "[volumes.data]\npath = 'srv'",
+        "[volumes.data]\npath = '/srv/../etc'",
+        "[volumes.data]\nkeep_mib = 1",
+        "[volumes.data]\npath = '/srv'\nsize = 1",
         "[allow]\nmodes = ['loose']",
         "[allow]\nmax_hold_s = 0",
         "[allow]\nmax_faults = 1.5",

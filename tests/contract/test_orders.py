@@ -8,9 +8,11 @@ from blackstart_agent.link.names import CONTROLLER_NAME as AGENTS_NAME
 from blackstart_controller.fleet.encode import encode_order, encode_probe
 from blackstart_controller.plan import model
 from blackstart_controller.plan.faults import FaultData
+from blackstart_controller.plan.faults.disk import DiskFill
 from blackstart_controller.plan.faults.host import HostBlackout
 from blackstart_controller.plan.faults.network import NetworkPartition
 from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause, ProcessSelector
+from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_controller.plan.faults.unit import UnitStop
 from blackstart_controller.security.identity import CONTROLLER_NAME
 from blackstart_proto.v1 import agent_pb2, faults_pb2
@@ -25,6 +27,9 @@ FAULTS: tuple[FaultData, ...] = (
     UnitStop(("redis.service",)),
     HostBlackout("killed"),
     HostBlackout("frozen"),
+    ResourcesCpu(80, 2),
+    ResourcesMemory(percent=90),
+    DiskFill("data", percent=95),
 )
 PROBES: tuple[model.ProbeSpec, ...] = (
     model.HttpProbe("http://w1:8080/", (200,), "ok"),

@@ -19,6 +19,7 @@ from blackstart_agent.faults import FAULTS, capabilities, sweep
 from blackstart_agent.faults.base import NOTHING_HELD, Surroundings, Undo
 from blackstart_agent.faults.decode import decode
 from blackstart_agent.host import LinuxHost
+from blackstart_agent.policy import Volume
 from blackstart_proto.v1 import faults_pb2 as pb
 
 MS = 1_000_000
@@ -41,6 +42,8 @@ class Victim:
             protected_units=frozenset(around.get("units", ())),
             protected_names=frozenset(around.get("names", ())),
             own_pids=frozenset({os.getpid()}),
+            volumes={name: Volume(*volume) for name, volume in around.get("volumes", {}).items()},
+            own_paths=tuple(around.get("own_paths", ())),
         )
         fault = decode(message)
         prepared = fault.prepare(self.host, surroundings)
@@ -77,6 +80,9 @@ class Victim:
 
     def status(self, order_id: str) -> dict[str, int]:
         return dict(self.host.workers.status(order_id))
+
+    def free(self, path: str) -> int:
+        return self.host.capacity.room(path).free
 
     def tables(self) -> list[list[str]]:
         return [list(table) for table in self.host.nft.tables("")]

@@ -8,6 +8,7 @@ from blackstart_agent.errors import AgentError, HostError
 from blackstart_agent.faults import cut
 from blackstart_agent.faults.base import TABLE_PREFIX, Fault
 from blackstart_agent.faults.blackout import HostBlackout
+from blackstart_agent.faults.disk import DiskFill
 from blackstart_agent.faults.network import NetworkPartition
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
@@ -20,6 +21,7 @@ FAULTS: dict[str, type[Fault]] = {
     ProcessPause.kind: ProcessPause,
     UnitStop.kind: UnitStop,
     HostBlackout.kind: HostBlackout,
+    DiskFill.kind: DiskFill,
     ResourcesCpu.kind: ResourcesCpu,
     ResourcesMemory.kind: ResourcesMemory,
 }

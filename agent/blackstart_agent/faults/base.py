@@ -25,12 +25,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from blackstart_agent import __version__
 from blackstart_agent.errors import InvalidOrder
 from blackstart_agent.host.ports import Host
+from blackstart_agent.policy import Volume
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Undo: TypeAlias = Mapping[str, Json]
@@ -73,6 +74,8 @@ class Surroundings:
     protected_units: frozenset[str] = frozenset()  # shell-style patterns, e.g. "systemd-*"
     protected_names: frozenset[str] = frozenset()  # exact process names
     own_pids: frozenset[int] = frozenset()  # guardian, link, sentry and their supervisors
+    volumes: Mapping[str, Volume] = field(default_factory=dict)  # that policy.toml declares for faults
+    own_paths: tuple[str, ...] = ()  # directories of ours whose file systems must keep room
     held: Held = NOTHING_HELD  # what other orders hold on this host now
 
     @property

@@ -36,6 +36,8 @@ class Around:
             protected_units=self.own_units | frozenset(policy.units),
             protected_names=frozenset(policy.processes),
             own_pids=frozenset((os.getpid(), *ancestors(os.getpid()), *self.children())),
+            volumes=policy.volumes,
+            own_paths=tuple(map(str, filter(None, (self.config.state_dir, self.config.runtime_dir)))),
         )
 
 

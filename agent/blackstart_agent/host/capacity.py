@@ -8,6 +8,9 @@ from pathlib import Path
 
 import psutil
 
+from blackstart_agent.errors import HostError
+from blackstart_agent.host.ports.workers import Room
+
 _ROOT = Path("/sys/fs/cgroup")
 _V2 = ("memory.max", "memory.current")
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
@@ -23,6 +26,18 @@ class LinuxCapacity:
 
     def memory_available(self) -> int:
         return min([int(psutil.virtual_memory().available), *(limit - used for limit, used in limits())])
+
+    def room(self, path: str) -> Room:
+        try:
+            directory = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+        try:
+            found, device = os.fstatvfs(directory), os.fstat(directory).st_dev
+        finally:
+            os.close(directory)
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        return Room(used, found.f_bavail * found.f_frsize, device, bool(found.f_flag & os.ST_RDONLY))
 
 
 def limits() -> Iterator[tuple[int, int]]:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from blackstart_agent.errors import HostError, Unsupported
 from blackstart_agent.host import process
@@ -30,13 +31,13 @@ class _Worker:
     channel: socket.socket
     lock: threading.Lock = field(default_factory=threading.Lock)  # one question at a time
 
-    def ask(self, message: Mapping[str, object], timeout_s: float) -> dict[str, int]:
+    def ask(self, message: Mapping[str, object], timeout_s: float) -> dict[str, Any]:
         """Its answer; empty when it is gone."""
         with self.lock:
             try:
                 self.channel.settimeout(timeout_s)
                 self.channel.send(json.dumps(message).encode())
-                answer: dict[str, int] = json.loads(self.channel.recv(MAX_PACKET) or b"{}")
+                answer: dict[str, Any] = json.loads(self.channel.recv(MAX_PACKET) or b"{}")
             except (BrokenPipeError, ConnectionResetError):
                 return {}
             except TimeoutError as error:
@@ -53,7 +54,7 @@ class LinuxWorkers:
         if not os.access(sys.executable, os.X_OK):
             raise Unsupported(f"no worker can be started: {sys.executable or 'python'} cannot be run")
 
-    def start(self, order_id: str, load: str, parameters: Mapping[str, int]) -> None:
+    def start(self, order_id: str, load: str, parameters: Mapping[str, int | str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             started = subprocess.Popen(
@@ -65,8 +66,9 @@ class LinuxWorkers:
                 env={**os.environ, VARIABLE: order_id},
             )
         worker = self._workers[order_id] = _Worker(started, ours)
-        if not worker.ask({"load": load, "parameters": dict(parameters)}, START_TIMEOUT_S):
-            raise HostError(f"the worker for {load} ended as soon as it was started; see the agent's log")
+        answer = worker.ask({"load": load, "parameters": dict(parameters)}, START_TIMEOUT_S)
+        if "ready" not in answer:
+            raise HostError(f"worker for {load}: {answer.get('error', 'ended at once; see the log')}")
 
     def until(self, order_id: str, deadline_ns: int) -> None:
         worker = self._workers.get(order_id)

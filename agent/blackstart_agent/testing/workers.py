@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from blackstart_agent.errors import HostError
 from blackstart_agent.host.ports import Process
+from blackstart_agent.host.ports.workers import Room
 from blackstart_agent.testing.clock import FakeClock
 
 
 @dataclass
 class FakeWorker:
     load: str
-    parameters: Mapping[str, int]
+    parameters: Mapping[str, int | str]
     deadline_ns: int = 0  # 0: it has not begun
 
 
@@ -28,7 +29,7 @@ class FakeWorkers:
     def check(self) -> None:
         """A fake worker can always be started."""
 
-    def start(self, order_id: str, load: str, parameters: Mapping[str, int]) -> None:
+    def start(self, order_id: str, load: str, parameters: Mapping[str, int | str]) -> None:
         self.content[order_id] = FakeWorker(load, parameters)
 
     def until(self, order_id: str, deadline_ns: int) -> None:
@@ -41,9 +42,9 @@ class FakeWorkers:
         worker = self._alive(order_id)
         if worker is None or not worker.deadline_ns:
             return {} if worker is None else {"running": 0}
-        if worker.load == "memory":
-            return {"running": 1, "bytes": worker.parameters["wanted"] // (2 if self.weak else 1)}
-        return {"running": worker.parameters["cores"], "cpu_ms": 0 if self.weak else 1_000}
+        if worker.load != "cpu":
+            return {"running": 1, "bytes": int(worker.parameters["wanted"]) // (2 if self.weak else 1)}
+        return {"running": int(worker.parameters["cores"]), "cpu_ms": 0 if self.weak else 1_000}
 
     def end(self, order_id: str) -> None:
         self.content.pop(order_id, None)
@@ -60,9 +61,12 @@ class FakeWorkers:
 
 @dataclass
 class FakeCapacity:
+    """`rooms`: every directory there is."""
+
     count: int = 2
     total_bytes: int = 8 << 30
     available_bytes: int = 4 << 30
+    rooms: dict[str, Room] = field(default_factory=lambda: {"/srv/data": Room(1 << 30, 3 << 30, 7)})
 
     def cores(self) -> int:
         return self.count
@@ -72,3 +76,8 @@ class FakeCapacity:
 
     def memory_available(self) -> int:
         return self.available_bytes
+
+    def room(self, path: str) -> Room:
+        if path not in self.rooms:
+            raise HostError(f"{path}: No such file or directory")
+        return self.rooms[path]

@@ -2,7 +2,7 @@
 
 `python -m blackstart_agent.worker FD` gets its load over the SEQPACKET socket FD, in JSON, a packet each:
 
-    <- {"load": "cpu", "parameters": {"percent": 80, "cores": 2}}      -> {"ready": 1}
+    <- {"load": "cpu", "parameters": {"percent": 80, "cores": 2}}      -> {"ready": 1} or {"error": "why"}
     <- {"until_ns": 123}   begin, or go on, until this moment of CLOCK_MONOTONIC
     <- {"ask": 1}                                                      -> {"running": 2, ...}
 

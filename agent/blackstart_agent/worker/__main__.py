@@ -7,13 +7,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from blackstart_agent.worker.children import Children, Load
 from blackstart_agent.worker.cpu import Cpu
+from blackstart_agent.worker.fill import Fill
 from blackstart_agent.worker.memory import Memory
 
-LOADS: dict[str, Callable[..., Load]] = {"cpu": Cpu, "memory": Memory}
+LOADS: dict[str, Callable[..., Load]] = {"cpu": Cpu, "memory": Memory, "fill": Fill}
 MAX_PACKET = 65_536
 LEAST_S = 1e-6  # 0 would mean: no timer
 
@@ -27,7 +28,11 @@ def main(argv: list[str]) -> int:
     if not asked:
         return 0
     children = Children(channel)
-    load = LOADS[asked["load"]](**asked["parameters"])
+    try:
+        load = LOADS[asked["load"]](**asked["parameters"])
+    except OSError as error:
+        _say(channel, {"error": f"{error.filename or asked['load']}: {error.strerror}"})
+        return 1
     _say(channel, {"ready": 1})
     begun = False
     while packet := channel.recv(MAX_PACKET):
@@ -45,7 +50,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _say(channel: socket.socket, message: dict[str, int]) -> None:
+def _say(channel: socket.socket, message: Mapping[str, int | str]) -> None:
     channel.send(json.dumps(message).encode())
 
 

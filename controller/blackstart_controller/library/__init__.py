@@ -18,6 +18,7 @@ NAMES: Final = (
     "cold-start",
     "busy-processors",
     "scarce-memory",
+    "full-disk",
 )
 STARTER: Final = "starter"  # what `experiment init` writes when no template is named
 

@@ -147,6 +147,7 @@ class Fault(_message.Message):
     NETWORK_LOSS_FIELD_NUMBER: _builtins.int
     RESOURCES_CPU_FIELD_NUMBER: _builtins.int
     RESOURCES_MEMORY_FIELD_NUMBER: _builtins.int
+    DISK_FILL_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The dotted name, so that an agent that does not know the kind can still refuse it by name."""
     @_builtins.property
@@ -173,6 +174,8 @@ class Fault(_message.Message):
     def resources_cpu(self) -> Global___ResourcesCpu: ...
     @_builtins.property
     def resources_memory(self) -> Global___ResourcesMemory: ...
+    @_builtins.property
+    def disk_fill(self) -> Global___DiskFill: ...
     def __init__(
         self,
         *,
@@ -189,12 +192,13 @@ class Fault(_message.Message):
         network_loss: Global___NetworkLoss | None = ...,
         resources_cpu: Global___ResourcesCpu | None = ...,
         resources_memory: Global___ResourcesMemory | None = ...,
+        disk_fill: Global___DiskFill | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_reset", "network_loss", "resources_cpu", "resources_memory"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_reset", "network_loss", "resources_cpu", "resources_memory", "disk_fill"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
@@ -587,6 +591,36 @@ class ResourcesMemory(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResourcesMemory: _TypeAlias = ResourcesMemory  # noqa: Y015
+
+@_typing.final
+class DiskFill(_message.Message):
+    """A volume that the host's policy.toml declares is filled. Exactly one of bytes and percent is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    volume: _builtins.str
+    """its name there"""
+    bytes: _builtins.int
+    """so much more is used"""
+    percent: _builtins.int
+    """until so much of it is used, 1 to 100"""
+    def __init__(
+        self,
+        *,
+        volume: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+        percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "percent", b"percent", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskFill: _TypeAlias = DiskFill  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from blackstart_agent.host.ports import Process
@@ -19,7 +20,7 @@ class Workers(Protocol):
         """Raises Unsupported when no worker can be started here."""
         ...
 
-    def start(self, order_id: str, load: str, parameters: Mapping[str, int]) -> None:
+    def start(self, order_id: str, load: str, parameters: Mapping[str, int | str]) -> None:
         """The order's worker is there and ready; it does nothing yet. Raises HostError."""
         ...
 
@@ -40,6 +41,16 @@ class Workers(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Of a file system, in bytes; `free` is for those who are not root. `device` tells it from others."""
+
+    used: int
+    free: int
+    device: int
+    read_only: bool = False
+
+
 class Capacity(Protocol):
     """What there is to be used up. Memory is in bytes, within the bounds of our own control groups."""
 
@@ -48,3 +59,7 @@ class Capacity(Protocol):
     def memory_total(self) -> int: ...
 
     def memory_available(self) -> int: ...
+
+    def room(self, path: str) -> Room:
+        """Of the file system that the directory is on. Raises HostError when there is no such directory."""
+        ...

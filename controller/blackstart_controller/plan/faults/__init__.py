@@ -7,6 +7,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, get_args
 
+from blackstart_controller.plan.faults.disk import DiskFill
 from blackstart_controller.plan.faults.host import HostBlackout
 from blackstart_controller.plan.faults.network import NetworkPartition
 from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause
@@ -16,7 +17,14 @@ from blackstart_controller.plan.fleet import FleetSnapshot
 from blackstart_controller.spec.faults import Breakage
 
 FaultData: TypeAlias = (
-    NetworkPartition | ProcessKill | ProcessPause | UnitStop | HostBlackout | ResourcesCpu | ResourcesMemory
+    NetworkPartition
+    | ProcessKill
+    | ProcessPause
+    | UnitStop
+    | HostBlackout
+    | ResourcesCpu
+    | ResourcesMemory
+    | DiskFill
 )
 
 # `kind` of a slotted dataclass can be read from its fields only.

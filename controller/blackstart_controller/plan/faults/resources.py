@@ -24,7 +24,8 @@ class ResourcesCpu(PlannedFault):
         return cls(spec.percent, spec.cores or 0)
 
     def what(self) -> str:
-        return f"{self.percent}% of {self.cores or 'all'} cores"
+        cores = "every core" if not self.cores else f"{self.cores} core{'s' * (self.cores > 1)}"
+        return f"{self.percent}% of {cores}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from blackstart_controller.spec.faults.disk import FullDisk, FullDiskStep
 from blackstart_controller.spec.faults.host import Blackout, HostBlackout, SiteBlackout
 from blackstart_controller.spec.faults.network import Cut, Partition
 from blackstart_controller.spec.faults.process import Freeze, Kill, KillProcess, PauseProcess
@@ -27,6 +28,7 @@ FaultStep: TypeAlias = (
     | StopUnits
     | BusyCpuStep
     | TakenMemoryStep
+    | FullDiskStep
 )
-OnHosts: TypeAlias = Blackout | Cut | Kill | Freeze | Down | BusyCpu | TakenMemory
+OnHosts: TypeAlias = Blackout | Cut | Kill | Freeze | Down | BusyCpu | TakenMemory | FullDisk
 Breakage: TypeAlias = SiteBlackout | OnHosts

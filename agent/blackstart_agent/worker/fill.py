@@ -1,0 +1,47 @@
+"""A file system's room is taken by a file without a name: it is gone with the processes that have it open."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+from blackstart_agent.worker.children import Children
+
+CHUNK_BYTES = 64 << 20
+LEAST_BYTES = 4096
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Fill:
+    """`wanted` bytes below `path`, as long as `floor` bytes stay free. OSError: it cannot be made there."""
+
+    def __init__(self, path: str, wanted: int, floor: int, volume: str) -> None:
+        self._file = os.open(path, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._path, self._wanted, self._floor = path, wanted, floor
+
+    def begin(self, children: Children) -> None:
+        children.start(self._take)
+
+    def status(self, children: Children) -> dict[str, int]:
+        taken, left = os.fstat(self._file).st_blocks * 512, self._left()
+        return {"running": children.running(), "bytes": taken, "full": int(left < LEAST_BYTES)}
+
+    def _take(self) -> None:
+        """In steps, that a revert need not wait for the whole of it; smaller ones as the end comes near."""
+        taken, step = 0, CHUNK_BYTES
+        while (size := min(step, self._wanted - taken, self._left())) > 0 and step >= LEAST_BYTES:
+            try:
+                os.posix_fallocate(self._file, taken, size)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                step //= 2
+                continue
+            taken += size
+        while True:
+            signal.pause()
+
+    def _left(self) -> int:
+        found = os.statvfs(self._path)
+        return found.f_bavail * found.f_frsize - self._floor
