@@ -95,7 +95,7 @@ def test_the_room_is_back_at_the_lease_with_the_guardian_frozen(net: Rig, volume
     [
         ({"bytes": 1 << 40}, "are more than the 64 MiB free but for 0 MiB"),
         ({"percent": 90, "keep_mib": 64}, "there is nothing to take"),
-        ({"percent": 90, "own": "{}"}, "the agent keeps its journal on the same file system"),
+        ({"percent": 90, "own": "there"}, "the agent keeps its journal on the same file system"),
     ],
 )
 def test_what_cannot_or_must_not_be_filled_is_refused_with_the_reason(
@@ -105,7 +105,7 @@ def test_what_cannot_or_must_not_be_filled_is_refused_with_the_reason(
         key: value.format(volume) if isinstance(value, str) else value for key, value in how.items()
     }
     with pytest.raises(VictimError, match=why):
-        arm(net, volume, **given)
+        arm(net, volume, **{**how, **own})
 
 
 def test_a_volume_that_is_not_declared_is_refused_with_those_that_are(net: Rig, volume: Path) -> None:

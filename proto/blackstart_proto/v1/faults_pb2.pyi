@@ -63,31 +63,6 @@ VERDICT_REJECT: Verdict.ValueType  # 2
 """an answer that refuses, as from a firewall"""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
-class _Protocol:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Protocol.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    PROTOCOL_UNSPECIFIED: _Protocol.ValueType  # 0
-    """every protocol"""
-    PROTOCOL_TCP: _Protocol.ValueType  # 1
-    PROTOCOL_UDP: _Protocol.ValueType  # 2
-    PROTOCOL_SCTP: _Protocol.ValueType  # 3
-    PROTOCOL_ICMP: _Protocol.ValueType  # 4
-    """ICMPv6 too"""
-
-class Protocol(_Protocol, metaclass=_ProtocolEnumTypeWrapper): ...
-
-PROTOCOL_UNSPECIFIED: Protocol.ValueType  # 0
-"""every protocol"""
-PROTOCOL_TCP: Protocol.ValueType  # 1
-PROTOCOL_UDP: Protocol.ValueType  # 2
-PROTOCOL_SCTP: Protocol.ValueType  # 3
-PROTOCOL_ICMP: Protocol.ValueType  # 4
-"""ICMPv6 too"""
-Global___Protocol: _TypeAlias = Protocol  # noqa: Y015
-
 class _UnitsAre:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -140,11 +115,6 @@ class Fault(_message.Message):
     PROCESS_PAUSE_FIELD_NUMBER: _builtins.int
     UNIT_STOP_FIELD_NUMBER: _builtins.int
     HOST_BLACKOUT_FIELD_NUMBER: _builtins.int
-    PROCESS_RESTART_FIELD_NUMBER: _builtins.int
-    UNIT_RESTART_FIELD_NUMBER: _builtins.int
-    NETWORK_BLACKHOLE_FIELD_NUMBER: _builtins.int
-    NETWORK_RESET_FIELD_NUMBER: _builtins.int
-    NETWORK_LOSS_FIELD_NUMBER: _builtins.int
     RESOURCES_CPU_FIELD_NUMBER: _builtins.int
     RESOURCES_MEMORY_FIELD_NUMBER: _builtins.int
     DISK_FILL_FIELD_NUMBER: _builtins.int
@@ -161,16 +131,6 @@ class Fault(_message.Message):
     @_builtins.property
     def host_blackout(self) -> Global___HostBlackout: ...
     @_builtins.property
-    def process_restart(self) -> Global___ProcessRestart: ...
-    @_builtins.property
-    def unit_restart(self) -> Global___UnitRestart: ...
-    @_builtins.property
-    def network_blackhole(self) -> Global___NetworkBlackhole: ...
-    @_builtins.property
-    def network_reset(self) -> Global___NetworkReset: ...
-    @_builtins.property
-    def network_loss(self) -> Global___NetworkLoss: ...
-    @_builtins.property
     def resources_cpu(self) -> Global___ResourcesCpu: ...
     @_builtins.property
     def resources_memory(self) -> Global___ResourcesMemory: ...
@@ -185,20 +145,15 @@ class Fault(_message.Message):
         process_pause: Global___ProcessPause | None = ...,
         unit_stop: Global___UnitStop | None = ...,
         host_blackout: Global___HostBlackout | None = ...,
-        process_restart: Global___ProcessRestart | None = ...,
-        unit_restart: Global___UnitRestart | None = ...,
-        network_blackhole: Global___NetworkBlackhole | None = ...,
-        network_reset: Global___NetworkReset | None = ...,
-        network_loss: Global___NetworkLoss | None = ...,
         resources_cpu: Global___ResourcesCpu | None = ...,
         resources_memory: Global___ResourcesMemory | None = ...,
         disk_fill: Global___DiskFill | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_reset", "network_loss", "resources_cpu", "resources_memory", "disk_fill"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "resources_cpu", "resources_memory", "disk_fill"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
@@ -206,10 +161,7 @@ Global___Fault: _TypeAlias = Fault  # noqa: Y015
 
 @_typing.final
 class NetworkPartition(_message.Message):
-    """In every message of this family, fields 1 to 3 and 5 say which packets are meant, and mean the same.
-
-    Cut this host from its peers.
-    """
+    """Cut this host from its peers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -217,10 +169,8 @@ class NetworkPartition(_message.Message):
     PORTS_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
     verdict: Global___Verdict.ValueType
-    protocol: Global___Protocol.ValueType
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """IPv4 and IPv6 networks in CIDR form. The controller has expanded sites and hosts into addresses."""
@@ -236,165 +186,40 @@ class NetworkPartition(_message.Message):
         ports: _abc.Iterable[_builtins.int] | None = ...,
         direction: Global___Direction.ValueType = ...,
         verdict: Global___Verdict.ValueType = ...,
-        protocol: Global___Protocol.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "protocol", b"protocol", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkPartition: _TypeAlias = NetworkPartition  # noqa: Y015
 
 @_typing.final
-class NetworkBlackhole(_message.Message):
-    """Everything is lost in silence, to and from everybody when there are no peers."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PEERS_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    DIRECTION_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
-    direction: Global___Direction.ValueType
-    protocol: Global___Protocol.ValueType
-    @_builtins.property
-    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        peers: _abc.Iterable[_builtins.str] | None = ...,
-        ports: _abc.Iterable[_builtins.int] | None = ...,
-        direction: Global___Direction.ValueType = ...,
-        protocol: Global___Protocol.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkBlackhole: _TypeAlias = NetworkBlackhole  # noqa: Y015
-
-@_typing.final
-class NetworkReset(_message.Message):
-    """Established TCP connections are reset, and new ones refused with a reset."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PEERS_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    DIRECTION_FIELD_NUMBER: _builtins.int
-    direction: Global___Direction.ValueType
-    @_builtins.property
-    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        peers: _abc.Iterable[_builtins.str] | None = ...,
-        ports: _abc.Iterable[_builtins.int] | None = ...,
-        direction: Global___Direction.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkReset: _TypeAlias = NetworkReset  # noqa: Y015
-
-@_typing.final
-class NetworkLoss(_message.Message):
-    """A share of the packets is lost, each by itself."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PEERS_FIELD_NUMBER: _builtins.int
-    PORTS_FIELD_NUMBER: _builtins.int
-    DIRECTION_FIELD_NUMBER: _builtins.int
-    PROTOCOL_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    direction: Global___Direction.ValueType
-    protocol: Global___Protocol.ValueType
-    percent: _builtins.float
-    """more than 0, at most 100"""
-    @_builtins.property
-    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    def __init__(
-        self,
-        *,
-        peers: _abc.Iterable[_builtins.str] | None = ...,
-        ports: _abc.Iterable[_builtins.int] | None = ...,
-        direction: Global___Direction.ValueType = ...,
-        protocol: Global___Protocol.ValueType = ...,
-        percent: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NetworkLoss: _TypeAlias = NetworkLoss  # noqa: Y015
-
-@_typing.final
 class ProcessSelector(_message.Message):
-    """Which processes of a host. Exactly one of unit, executable, name, cgroup, argv, port and user is set."""
+    """Which processes of a host. Exactly one of unit, executable and name is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UNIT_FIELD_NUMBER: _builtins.int
     EXECUTABLE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
-    CGROUP_FIELD_NUMBER: _builtins.int
-    ARGV_FIELD_NUMBER: _builtins.int
-    PORT_FIELD_NUMBER: _builtins.int
-    USER_FIELD_NUMBER: _builtins.int
-    COUNT_FIELD_NUMBER: _builtins.int
-    PERCENT_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """every process of this unit"""
     executable: _builtins.str
     """absolute path of the program file"""
     name: _builtins.str
     """exact command name, as in /proc/PID/comm"""
-    cgroup: _builtins.str
-    """absolute path below the root of the cgroup hierarchy; groups below it count"""
-    argv: _builtins.str
-    """shell-style pattern of the whole command line, words joined by blanks"""
-    port: _builtins.int
-    """listens there, TCP or UDP"""
-    user: _builtins.str
-    """name or number of the effective user"""
-    count: _builtins.int
-    """At most one of these: how many of them, chosen by the seed. Neither: all."""
-    percent: _builtins.int
-    """rounded up, so never none"""
-    seed: _builtins.int
     def __init__(
         self,
         *,
         unit: _builtins.str = ...,
         executable: _builtins.str = ...,
         name: _builtins.str = ...,
-        cgroup: _builtins.str = ...,
-        argv: _builtins.str = ...,
-        port: _builtins.int = ...,
-        user: _builtins.str = ...,
-        count: _builtins.int = ...,
-        percent: _builtins.int = ...,
-        seed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "cgroup", b"cgroup", "count", b"count", "executable", b"executable", "name", b"name", "percent", b"percent", "port", b"port", "seed", b"seed", "unit", b"unit", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executable", b"executable", "name", b"name", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -402,54 +227,25 @@ Global___ProcessSelector: _TypeAlias = ProcessSelector  # noqa: Y015
 
 @_typing.final
 class ProcessKill(_message.Message):
-    """Send a signal once. The supervisor may start it again: the restart is what is measured."""
+    """Send SIGKILL once. The supervisor may start it again: the restart is what is measured."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SELECT_FIELD_NUMBER: _builtins.int
-    SIGNAL_FIELD_NUMBER: _builtins.int
-    signal: _builtins.str
-    """a name such as "TERM"; empty: "KILL" """
     @_builtins.property
     def select(self) -> Global___ProcessSelector: ...
     def __init__(
         self,
         *,
         select: Global___ProcessSelector | None = ...,
-        signal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["select", b"select"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["select", b"select", "signal", b"signal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["select", b"select"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProcessKill: _TypeAlias = ProcessKill  # noqa: Y015
-
-@_typing.final
-class ProcessRestart(_message.Message):
-    """SIGTERM, SIGKILL for what is left after grace_ms; the supervisor has to start it again."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SELECT_FIELD_NUMBER: _builtins.int
-    GRACE_MS_FIELD_NUMBER: _builtins.int
-    grace_ms: _builtins.int
-    @_builtins.property
-    def select(self) -> Global___ProcessSelector: ...
-    def __init__(
-        self,
-        *,
-        select: Global___ProcessSelector | None = ...,
-        grace_ms: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["select", b"select"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grace_ms", b"grace_ms", "select", b"select"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ProcessRestart: _TypeAlias = ProcessRestart  # noqa: Y015
 
 @_typing.final
 class ProcessPause(_message.Message):
@@ -494,28 +290,6 @@ class UnitStop(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnitStop: _TypeAlias = UnitStop  # noqa: Y015
-
-@_typing.final
-class UnitRestart(_message.Message):
-    """Stopped and started again at once, as an administrator would."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNITS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def units(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    def __init__(
-        self,
-        *,
-        units: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["units", b"units"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UnitRestart: _TypeAlias = UnitRestart  # noqa: Y015
 
 @_typing.final
 class HostBlackout(_message.Message):
