@@ -8,8 +8,10 @@ from blackstart_agent.faults import FAULTS
 from blackstart_agent.faults.base import Fault
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.decode import KNOWN_NAMES, decode
+from blackstart_agent.faults.disk import DiskFill
 from blackstart_agent.faults.network import Direction, NetworkPartition, Verdict
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.select import Selector
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_proto.v1 import faults_pb2 as pb
@@ -39,6 +41,18 @@ CASES: tuple[tuple[pb.Fault, Fault], ...] = (
         HostBlackout(frozen=True),
     ),
     (pb.Fault(kind="host.blackout", host_blackout=pb.HostBlackout()), HostBlackout()),
+    (
+        pb.Fault(kind="resources.cpu", resources_cpu=pb.ResourcesCpu(percent=80, cores=2)),
+        ResourcesCpu(80, 2),
+    ),
+    (
+        pb.Fault(kind="resources.memory", resources_memory=pb.ResourcesMemory(bytes=1 << 30)),
+        ResourcesMemory(bytes=1 << 30),
+    ),
+    (
+        pb.Fault(kind="disk.fill", disk_fill=pb.DiskFill(volume="data", percent=95)),
+        DiskFill("data", percent=95),
+    ),
 )
 
 
@@ -59,7 +73,7 @@ def test_there_is_a_case_for_every_kind() -> None:
 
 def test_an_unknown_kind_is_refused_by_name() -> None:
     with pytest.raises(
-        InvalidOrder, match=r'fault "network.delay": not known to this agent .*; it knows host'
+        InvalidOrder, match=r'fault "network.delay": not known to this agent .*; it knows disk'
     ):
         decode(order(pb.Fault(kind="network.delay")))
 

@@ -101,9 +101,7 @@ def test_the_room_is_back_at_the_lease_with_the_guardian_frozen(net: Rig, volume
 def test_what_cannot_or_must_not_be_filled_is_refused_with_the_reason(
     net: Rig, volume: Path, how: dict[str, Any], why: str
 ) -> None:
-    given: dict[str, Any] = {
-        key: value.format(volume) if isinstance(value, str) else value for key, value in how.items()
-    }
+    own = {"own": str(volume)} if "own" in how else {}
     with pytest.raises(VictimError, match=why):
         arm(net, volume, **{**how, **own})
 

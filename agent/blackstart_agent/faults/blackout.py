@@ -75,11 +75,13 @@ class HostBlackout(Fault):
 
     @classmethod
     def holds(cls, undo: Undo) -> Held:
+        """Its units, frozen ones too: what another order has killed meanwhile must not start in the dark."""
+        units = frozenset(select.unit_hold(name) for name in texts(undo, "units"))
         if not flag(undo, "frozen"):
-            return frozenset(select.unit_hold(name) for name in texts(undo, "units"))
+            return units
         before = {select.same(process) for process in processes(undo, "stopped_before")}
         ours = (process for process in processes(undo, "processes") if select.same(process) not in before)
-        return frozenset(select.stop_hold(process) for process in ours)
+        return units | {select.stop_hold(process) for process in ours}
 
     @classmethod
     def stage(cls, host: Host, undo: Undo) -> None:
@@ -119,14 +121,12 @@ class HostBlackout(Fault):
         gate.remove(host, undo)
         for process in _still_frozen(host, undo, kept):
             host.processes.signal(process, SIGCONT)
-        if not flag(undo, "frozen"):
-            unit.release(host, undo, kept)
+        unit.release(host, undo, kept, only_held=flag(undo, "frozen"))
 
     @classmethod
     def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
         frozen = [f"{select.label(process)} is stopped" for process in _still_frozen(host, undo, kept)]
-        held = [] if flag(undo, "frozen") else unit.still_held(host, undo, kept)
-        return [*gate.leftovers(host, undo), *frozen, *held]
+        return [*gate.leftovers(host, undo), *frozen, *unit.still_held(host, undo, kept)]
 
 
 def _units(host: Host, around: Surroundings) -> tuple[str, ...]:

@@ -106,14 +106,15 @@ def _standing(host: Host, names: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def release(host: Host, undo: Undo, kept: Held) -> None:
+def release(host: Host, undo: Undo, kept: Held, *, only_held: bool = False) -> None:
     """The units may start again and have been told to.
 
     Those that are not held (any more) too: a revert that died half-way may have released, but not started.
     """
     if of_this_boot(host, undo):
         ours = _not_kept(undo, kept)
-        host.units.release([unit.name for unit in host.units.list() if unit.name in ours])
+        wanted = [unit for unit in host.units.list() if unit.name in ours]
+        host.units.release([unit.name for unit in wanted if unit.held or not only_held])
 
 
 def still_held(host: Host, undo: Undo, kept: Held) -> list[str]:
