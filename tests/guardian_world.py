@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -175,7 +177,16 @@ class Shots:
 
 
 class World:
-    def __init__(self, directory: Path, host: WorldHost | None = None, policy: Policy = ALLOW_ALL) -> None:
+    """`kinds`: test faults, or those of an agent with what decodes them."""
+
+    def __init__(
+        self,
+        directory: Path,
+        host: WorldHost | None = None,
+        policy: Policy = ALLOW_ALL,
+        kinds: tuple[Mapping[str, type[Fault]], Callable[[faults_pb2.Order], Fault]] | None = None,
+    ) -> None:
+        self.kinds = kinds or (FAULTS, decode)
         self.directory = directory
         self.host = host or WorldHost()
         self.policy = policy
@@ -189,7 +200,7 @@ class World:
 
     def _engine(self) -> Engine:
         clock = self.host.clock
-        steps = Steps(self.host, FAULTS, decode, lambda: self.policy, self._around, self.journal)
+        steps = Steps(self.host, *self.kinds, lambda: self.policy, self._around, self.journal)
         log = EventLog(self.spool)
         chronicle = Chronicle(log, self.journal, clock, self._open("disk"), lambda: None)
         return Engine(
@@ -201,7 +212,7 @@ class World:
         return self.queues[-1]
 
     def _around(self, order: str, sealed: bool, policy: Policy) -> Surroundings:
-        return Surroundings(order, sealed, None)
+        return Surroundings(order, sealed, None, volumes=policy.volumes)
 
     # ---- what a test does ----
 
@@ -219,8 +230,8 @@ class World:
             "hold_ms": 20_000,
         }
         values.update(changes)
-        kind = str(values.pop("kind", "test.cut"))
-        return faults_pb2.Order(fault=faults_pb2.Fault(kind=kind), **values)  # type: ignore[arg-type]
+        fault = values.pop("fault", faults_pb2.Fault(kind=str(values.pop("kind", "test.cut"))))
+        return faults_pb2.Order(fault=fault, **values)  # type: ignore[arg-type]
 
     def run_job(self, queue: Queue) -> None:
         queue.jobs.pop(0)()
@@ -265,7 +276,7 @@ class World:
         """The guardian died; the same host, the same disk, a new guardian that knows only these."""
         self.spool.close()
         self.journal.close()
-        return World(self.directory, self.host, self.policy)
+        return World(self.directory, self.host, self.policy, self.kinds)
 
     def recover(self) -> World:
         fresh = self.crash()
@@ -296,3 +307,14 @@ FULL = ["ARMED", "INJECTED", "PROVED", "REVERTING", "REVERTED"]  # the events of
 BROKEN = HostError("it did not work")
 REFUSED = Refused(["no such process", "no such unit"])
 Check = Callable[[World], None]
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file grows or is written any more: the kernel refuses it, to root too."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from blackstart_proto.v1 import agent_pb2 as pb
-from guardian_world import BROKEN, FULL, MS, World, order_id
+from guardian_world import BROKEN, FULL, MS, World, full_disk, order_id
 
 
 @pytest.fixture
@@ -154,17 +151,6 @@ def test_a_kind_that_this_version_does_not_know_is_kept_and_said(world: World) -
 
 
 # ---- full disks ----
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """No file grows or is written any more: the kernel refuses it, to root too."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_takes_no_record_refuses_the_order(world: World) -> None:
