@@ -52,6 +52,8 @@ steps:
   - {{fault: network.partition, on: host=cut, from: {{cidr: [10.0.0.0/8, "fd00::/8"]}}, for: {int(HOLD_S)}s}}
   - {{fault: process.pause, on: host=cut, unit: idle, for: {int(HOLD_S)}s}}
   - {{fault: unit.stop, on: host=cut, units: [web], for: {int(HOLD_S)}s}}
+  - {{fault: resources.cpu, on: host=cut, percent: 10, cores: 1, for: {int(HOLD_S)}s}}
+  - {{fault: resources.memory, on: host=cut, size: 32MiB, for: {int(HOLD_S)}s}}
 services:
   - name: redis
     members: host=dark

@@ -90,6 +90,7 @@ class Lab:
         return [
             *self._tables(host),
             *self._stopped(host, except_pids),
+            *self._workers(host),
             *self._units_down(host),
             *self._unreachable(host),
         ]
@@ -112,6 +113,10 @@ class Lab:
             if pid not in except_pids and process_state(pid) == "T":
                 stopped.append(f"stopped: {pid} {command}")
         return stopped
+
+    def _workers(self, host: str) -> list[str]:
+        found = self.processes(host).items()
+        return [f"runs: {pid} {command}" for pid, command in found if "blackstart_agent.worker" in command]
 
     def _units_down(self, host: str) -> list[str]:
         units = [name for name in self.state.hosts[host].units if name != "blackstart-agent"]
