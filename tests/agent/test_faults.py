@@ -10,7 +10,13 @@ from blackstart_agent.faults import FAULTS, sweep
 from blackstart_agent.faults.base import NOTHING_HELD, Fault, Surroundings, Undo
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.disk import DiskFill
-from blackstart_agent.faults.network import Direction, NetworkPartition, Verdict
+from blackstart_agent.faults.network import (
+    Direction,
+    NetworkBlackhole,
+    NetworkLoss,
+    NetworkPartition,
+    Verdict,
+)
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.select import Selector
@@ -33,6 +39,9 @@ EXAMPLES: tuple[Fault, ...] = (
     NetworkPartition(("10.2.0.0/16", "fd00:2::/32")),
     NetworkPartition(("10.2.0.7",), ports=(6379,), direction=Direction.IN),
     NetworkPartition(("10.2.0.0/16",), direction=Direction.OUT, verdict=Verdict.REJECT),
+    NetworkBlackhole(("10.2.0.0/16",), ports=(80,)),
+    NetworkBlackhole((), all=True),
+    NetworkLoss((), direction=Direction.OUT, all=True, percent=12.5),
     ProcessKill(Selector(unit="redis")),
     ProcessKill(Selector(executable="/usr/bin/nginx")),
     ProcessPause(Selector(name="cron")),
@@ -136,7 +145,7 @@ def test_after_a_reboot_there_is_nothing_left_and_revert_signals_nobody(fault: F
     assert host == FakeHost() and not host.processes.signals
 
 
-@pytest.mark.parametrize("fault", EXAMPLES[:3] + EXAMPLES[-2:], ids=lambda fault: fault.kind)
+@pytest.mark.parametrize("fault", EXAMPLES[:6] + EXAMPLES[-2:], ids=lambda fault: fault.kind)
 def test_a_cut_ends_by_itself_at_its_lease_and_renewal_moves_the_lease(fault: Fault) -> None:
     host = FakeHost()
     undo = carry_out(fault, host, "fire")
@@ -149,7 +158,7 @@ def test_a_cut_ends_by_itself_at_its_lease_and_renewal_moves_the_lease(fault: Fa
     assert not host.nft.open_elements(family, table)
 
 
-@pytest.mark.parametrize("fault", EXAMPLES[:3] + EXAMPLES[-2:], ids=lambda fault: fault.kind)
+@pytest.mark.parametrize("fault", EXAMPLES[:6] + EXAMPLES[-2:], ids=lambda fault: fault.kind)
 def test_a_deadline_that_has_passed_never_opens_a_gate(fault: Fault) -> None:
     host = FakeHost()
     undo = carry_out(fault, host, "stage")

@@ -9,7 +9,13 @@ from blackstart_agent.faults.base import Fault
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.decode import KNOWN_NAMES, decode
 from blackstart_agent.faults.disk import DiskFill
-from blackstart_agent.faults.network import Direction, NetworkPartition, Verdict
+from blackstart_agent.faults.network import (
+    Direction,
+    NetworkBlackhole,
+    NetworkLoss,
+    NetworkPartition,
+    Verdict,
+)
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.select import Selector
@@ -26,6 +32,17 @@ CASES: tuple[tuple[pb.Fault, Fault], ...] = (
             ),
         ),
         NetworkPartition(("10.0.0.1",), (80,), Direction.IN, Verdict.REJECT),
+    ),
+    (
+        pb.Fault(
+            kind="network.blackhole",
+            network_blackhole=pb.NetworkBlackhole(peers=["10.0.0.1"], direction=pb.DIRECTION_OUT),
+        ),
+        NetworkBlackhole(("10.0.0.1",), direction=Direction.OUT),
+    ),
+    (
+        pb.Fault(kind="network.loss", network_loss=pb.NetworkLoss(everybody=True, percent=2.5)),
+        NetworkLoss((), all=True, percent=2.5),
     ),
     (
         pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=SELECT)),

@@ -27,6 +27,8 @@ POLICY = Policy("policy.toml", faults=("*",), max_faults=100, volumes={"data": V
 REDIS = pb.ProcessSelector(unit="redis")
 ORDERS = (
     pb.Fault(kind="network.partition", network_partition=pb.NetworkPartition(peers=["10.2.0.0/16"])),
+    pb.Fault(kind="network.blackhole", network_blackhole=pb.NetworkBlackhole(everybody=True)),
+    pb.Fault(kind="network.loss", network_loss=pb.NetworkLoss(peers=["10.2.0.0/16"], percent=20)),
     pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=REDIS)),
     pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=REDIS)),
     pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=pb.ProcessSelector(name="cron"))),

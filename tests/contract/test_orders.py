@@ -10,7 +10,7 @@ from blackstart_controller.plan import model
 from blackstart_controller.plan.faults import FaultData
 from blackstart_controller.plan.faults.disk import DiskFill
 from blackstart_controller.plan.faults.host import HostBlackout
-from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
 from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause, ProcessSelector
 from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_controller.plan.faults.unit import UnitStop
@@ -21,6 +21,8 @@ REDIS = ProcessSelector(unit="redis.service")
 FAULTS: tuple[FaultData, ...] = (
     NetworkPartition(("10.0.0.0/8", "fd00::/8"), (6379,), "in", "reject"),
     NetworkPartition(("10.1.0.0/16",)),
+    NetworkBlackhole((), everybody=True),
+    NetworkLoss(("10.1.0.0/16",), direction="out", percent=2.5),
     ProcessKill(REDIS),
     ProcessKill(ProcessSelector(executable="/usr/bin/redis-server")),
     ProcessPause(ProcessSelector(name="redis-server")),

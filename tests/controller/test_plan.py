@@ -177,7 +177,7 @@ def test_a_plan_of_another_shape_is_never_guessed() -> None:
     with pytest.raises(TypeError):
         plan_from_dict({**data, "newer": 1})
     with pytest.raises(KeyError):
-        plan_from_dict({**data, "orders": [{**data["orders"][0], "fault": {"kind": "disk.fill"}}]})
+        plan_from_dict({**data, "orders": [{**data["orders"][0], "fault": {"kind": "no.such"}}]})
 
 
 @given(

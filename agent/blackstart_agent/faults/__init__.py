@@ -9,7 +9,7 @@ from blackstart_agent.faults import cut
 from blackstart_agent.faults.base import TABLE_PREFIX, Fault
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.disk import DiskFill
-from blackstart_agent.faults.network import NetworkPartition
+from blackstart_agent.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.unit import UnitStop
@@ -17,6 +17,8 @@ from blackstart_agent.host.ports import Host
 
 FAULTS: dict[str, type[Fault]] = {
     NetworkPartition.kind: NetworkPartition,
+    NetworkBlackhole.kind: NetworkBlackhole,
+    NetworkLoss.kind: NetworkLoss,
     ProcessKill.kind: ProcessKill,
     ProcessPause.kind: ProcessPause,
     UnitStop.kind: UnitStop,

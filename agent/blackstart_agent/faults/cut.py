@@ -22,6 +22,7 @@ Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 PRIORITY = -500  # before every other table, conntrack and defragmentation
 MAX_LEASE_MS = 24 * 60 * 60 * 1000
 NANOSECONDS_PER_MS = 1_000_000
+WHOLE = 100_000
 DISCOVERY = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
 
 
@@ -45,6 +46,7 @@ class Cut:
     incoming: bool = True
     outgoing: bool = True
     spared: Spared = Spared()
+    share: int = WHOLE  # so many of 100,000 packets; all of them: a cut cable, which ARP does not pass
 
 
 def drop_table(cut: Cut) -> str:
@@ -56,7 +58,7 @@ def drop_table(cut: Cut) -> str:
         ("egress", "oifname", "outgoing", cut.outgoing),
     ):
         if wanted:
-            rules = (*_discovery(cut, chain), *_spared(cut, chain), *_verdicts(cut, chain, _DROP))
+            rules = (*_discovery(cut, chain), *_spared(cut, chain), *_verdicts(cut, chain, _drop(cut.share)))
             body += [f"chain {chain} {{", *rules, "}"]
             head = f"type filter hook {hook} devices = {{ {devices} }} priority {PRIORITY}; policy accept;"
             body += [f"chain {hook} {{", head, f"{key} @gate jump {chain}", "}"]
@@ -176,6 +178,12 @@ def _peer_sets(cut: Cut) -> list[str]:
 
 
 _DROP = (("", "drop"),)
+
+
+def _drop(share: int) -> Sequence[tuple[str, str]]:
+    return _DROP if share >= WHOLE else (("", f"numgen random mod {WHOLE} < {share} drop"),)
+
+
 _REJECT = (("meta l4proto tcp ", "reject with tcp reset"), ("", "reject with icmpx admin-prohibited"))
 _OWN_REFUSALS = (
     "tcp flags rst accept",
@@ -187,7 +195,7 @@ _OWN_REFUSALS = (
 def _verdicts(cut: Cut, chain: str, verdicts: Sequence[tuple[str, str]]) -> list[str]:
     """The rules that end a packet, once the gate has matched and nothing spared it."""
     if cut.peers is None:
-        return [verdict for _, verdict in verdicts]
+        return [f"{ports}{verdict}" for ports in _port_matches(cut.ports) for _, verdict in verdicts]
     end = "saddr" if chain == "incoming" else "daddr"
     lines: list[str] = []
     for version, word in ((4, "ip"), (6, "ip6")):

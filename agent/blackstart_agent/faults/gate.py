@@ -24,7 +24,7 @@ flags timeout
 chain outgoing {{
 arp daddr ip 192.0.2.1 drop
 ip daddr 192.0.2.1 tcp dport 1 drop
-ip6 daddr 2001:db8::1 drop
+ip6 daddr 2001:db8::1 numgen random mod 100000 < 1 drop
 }}
 chain egress {{
 type filter hook egress device "lo" priority -500; policy accept;

@@ -12,6 +12,8 @@ NAMES: Final = (
     "site-blackout",
     "split-brain",
     "one-way-partition",
+    "packet-loss",
+    "blackhole",
     "lost-primary",
     "rolling-kill",
     "frozen-process",

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Final
 
 from blackstart_controller.plan.faults.host import HostBlackout
-from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.faults.network import OnPackets
 from blackstart_controller.plan.fleet import FleetSnapshot, HostView, known_sites, matching
 from blackstart_controller.plan.model import Checkpoint, Finding, HostOrder, Mode, PlannedProbe
 from blackstart_controller.plan.observers import who
@@ -19,7 +19,7 @@ from blackstart_controller.plan.unroll import Flow
 from blackstart_controller.spec.duration import format_duration
 from blackstart_controller.spec.errors import one_of
 from blackstart_controller.spec.experiment import Experiment
-from blackstart_controller.spec.faults.network import Cut
+from blackstart_controller.spec.faults.network import Packets
 from blackstart_controller.spec.services import ServiceEntry
 
 SEALED_MAX_HOLD_MS: Final = 600_000  # what an agent's policy allows unless it says otherwise
@@ -152,16 +152,19 @@ def _is_blackout(order: HostOrder) -> bool:
 
 def _partitions(draft: Draft) -> Iterator[Finding]:
     sites = known_sites(draft.fleet)
-    cuts = [(timed, timed.fault) for timed in draft.flow.faults if isinstance(timed.fault, Cut)]
+    cuts = [(timed, timed.fault) for timed in draft.flow.faults if isinstance(timed.fault, Packets)]
     for timed, cut in cuts:
-        where = f"{timed.path} network.partition"
-        if cut.peers.site is not None and cut.peers.site not in sites:
-            known = one_of(sites, cut.peers.site, word="known")
-            text = f"{where}: from: no host is in site {cut.peers.site}; {known}"
+        where = f"{timed.path} {timed.fault.fault}"
+        peers = cut.others()
+        if peers is None:
+            continue
+        if peers.site is not None and peers.site not in sites:
+            known = one_of(sites, peers.site, word="known")
+            text = f"{where}: from: no host is in site {peers.site}; {known}"
             yield Finding("error", text)
             continue
         for order in draft.orders_at[timed.number]:
-            if isinstance(order.fault, NetworkPartition) and not order.fault.peers:
+            if isinstance(order.fault, OnPackets) and not order.fault.peers:
                 text = f"{where}: from has no address other than those of {order.host} itself"
                 yield Finding("error", f"{text}; nothing would be cut there")
 
@@ -258,7 +261,7 @@ def _conflict(first: HostOrder, second: HostOrder) -> bool:
     """Cuts add up; a blackout swallows everything, and two hands on one process get in each other's way."""
     if _is_blackout(first) or _is_blackout(second):
         return True
-    return not (isinstance(first.fault, NetworkPartition) or isinstance(second.fault, NetworkPartition))
+    return not (isinstance(first.fault, OnPackets) or isinstance(second.fault, OnPackets))
 
 
 def _some(names: Sequence[str]) -> str:

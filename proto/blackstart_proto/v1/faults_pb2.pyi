@@ -115,6 +115,8 @@ class Fault(_message.Message):
     PROCESS_PAUSE_FIELD_NUMBER: _builtins.int
     UNIT_STOP_FIELD_NUMBER: _builtins.int
     HOST_BLACKOUT_FIELD_NUMBER: _builtins.int
+    NETWORK_BLACKHOLE_FIELD_NUMBER: _builtins.int
+    NETWORK_LOSS_FIELD_NUMBER: _builtins.int
     RESOURCES_CPU_FIELD_NUMBER: _builtins.int
     RESOURCES_MEMORY_FIELD_NUMBER: _builtins.int
     DISK_FILL_FIELD_NUMBER: _builtins.int
@@ -131,6 +133,10 @@ class Fault(_message.Message):
     @_builtins.property
     def host_blackout(self) -> Global___HostBlackout: ...
     @_builtins.property
+    def network_blackhole(self) -> Global___NetworkBlackhole: ...
+    @_builtins.property
+    def network_loss(self) -> Global___NetworkLoss: ...
+    @_builtins.property
     def resources_cpu(self) -> Global___ResourcesCpu: ...
     @_builtins.property
     def resources_memory(self) -> Global___ResourcesMemory: ...
@@ -145,15 +151,17 @@ class Fault(_message.Message):
         process_pause: Global___ProcessPause | None = ...,
         unit_stop: Global___UnitStop | None = ...,
         host_blackout: Global___HostBlackout | None = ...,
+        network_blackhole: Global___NetworkBlackhole | None = ...,
+        network_loss: Global___NetworkLoss | None = ...,
         resources_cpu: Global___ResourcesCpu | None = ...,
         resources_memory: Global___ResourcesMemory | None = ...,
         disk_fill: Global___DiskFill | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "resources_cpu", "resources_memory", "disk_fill"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
@@ -194,6 +202,75 @@ class NetworkPartition(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkPartition: _TypeAlias = NetworkPartition  # noqa: Y015
+
+@_typing.final
+class NetworkBlackhole(_message.Message):
+    """Packets to and from the peers vanish without a word."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    EVERYBODY_FIELD_NUMBER: _builtins.int
+    direction: Global___Direction.ValueType
+    everybody: _builtins.bool
+    """there are no peers, and all are meant; never so by an empty list alone"""
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+        direction: Global___Direction.ValueType = ...,
+        everybody: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "everybody", b"everybody", "peers", b"peers", "ports", b"ports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkBlackhole: _TypeAlias = NetworkBlackhole  # noqa: Y015
+
+@_typing.final
+class NetworkLoss(_message.Message):
+    """A share of the packets is lost, each by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    EVERYBODY_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    direction: Global___Direction.ValueType
+    everybody: _builtins.bool
+    percent: _builtins.float
+    """0.001 to 100"""
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+        direction: Global___Direction.ValueType = ...,
+        everybody: _builtins.bool = ...,
+        percent: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "everybody", b"everybody", "peers", b"peers", "percent", b"percent", "ports", b"ports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkLoss: _TypeAlias = NetworkLoss  # noqa: Y015
 
 @_typing.final
 class ProcessSelector(_message.Message):

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, get_args
 
 from blackstart_controller.plan.faults.disk import DiskFill
 from blackstart_controller.plan.faults.host import HostBlackout
-from blackstart_controller.plan.faults.network import NetworkPartition
+from blackstart_controller.plan.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
 from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause
 from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_controller.plan.faults.unit import UnitStop
@@ -18,6 +18,8 @@ from blackstart_controller.spec.faults import Breakage
 
 FaultData: TypeAlias = (
     NetworkPartition
+    | NetworkBlackhole
+    | NetworkLoss
     | ProcessKill
     | ProcessPause
     | UnitStop

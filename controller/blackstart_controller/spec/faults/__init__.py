@@ -9,7 +9,14 @@ from typing import TypeAlias
 
 from blackstart_controller.spec.faults.disk import FullDisk, FullDiskStep
 from blackstart_controller.spec.faults.host import Blackout, HostBlackout, SiteBlackout
-from blackstart_controller.spec.faults.network import Cut, Partition
+from blackstart_controller.spec.faults.network import (
+    Blackhole,
+    BlackholeStep,
+    Cut,
+    Loss,
+    LossStep,
+    Partition,
+)
 from blackstart_controller.spec.faults.process import Freeze, Kill, KillProcess, PauseProcess
 from blackstart_controller.spec.faults.resources import (
     BusyCpu,
@@ -23,6 +30,8 @@ FaultStep: TypeAlias = (
     SiteBlackout
     | HostBlackout
     | Partition
+    | BlackholeStep
+    | LossStep
     | KillProcess
     | PauseProcess
     | StopUnits
@@ -30,5 +39,7 @@ FaultStep: TypeAlias = (
     | TakenMemoryStep
     | FullDiskStep
 )
-OnHosts: TypeAlias = Blackout | Cut | Kill | Freeze | Down | BusyCpu | TakenMemory | FullDisk
+OnHosts: TypeAlias = (
+    Blackout | Cut | Blackhole | Loss | Kill | Freeze | Down | BusyCpu | TakenMemory | FullDisk
+)
 Breakage: TypeAlias = SiteBlackout | OnHosts
