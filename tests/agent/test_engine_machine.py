@@ -127,12 +127,14 @@ class Guardian(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
-        self.world.host.broken.clear()
-        for _ in range(4):  # every hold ends, every back-off passes
-            self.world.advance(61_000)
-        self.world.assert_clean()
-        self.every_revert_was_said()
-        shutil.rmtree(self.directory)
+        try:
+            self.world.host.broken.clear()
+            for _ in range(4):  # every hold ends, every back-off passes
+                self.world.advance(61_000)
+            self.world.assert_clean()
+            self.every_revert_was_said()
+        finally:
+            shutil.rmtree(self.directory)
 
     def every_revert_was_said(self) -> None:
         for number in range(1, 5):

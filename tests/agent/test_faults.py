@@ -9,6 +9,7 @@ from blackstart_agent.errors import HostError
 from blackstart_agent.faults import FAULTS, sweep
 from blackstart_agent.faults.base import NOTHING_HELD, Fault, Surroundings, Undo
 from blackstart_agent.faults.blackout import HostBlackout
+from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.disk import DiskFill
 from blackstart_agent.faults.network import (
     Direction,
@@ -19,6 +20,7 @@ from blackstart_agent.faults.network import (
 )
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
+from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
 from blackstart_agent.faults.select import Selector
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_agent.policy import Volume
@@ -44,7 +46,12 @@ EXAMPLES: tuple[Fault, ...] = (
     NetworkLoss((), direction=Direction.OUT, all=True, percent=12.5),
     ProcessKill(Selector(unit="redis")),
     ProcessKill(Selector(executable="/usr/bin/nginx")),
+    ProcessKill(Selector(unit="redis", percent=50, seed=7), signal="HUP"),
     ProcessPause(Selector(name="cron")),
+    ProcessPause(Selector(argv="*/nginx", count=1)),
+    ProcessRestart(Selector(executable="/usr/bin/nginx"), grace_ms=0),
+    UnitRestart(("redis",)),
+    UnitCrashLoop(("redis",), every_ms=500),
     ProcessPause(Selector(unit="redis")),
     UnitStop(("redis", "nginx")),
     DiskFill("data", percent=95),
@@ -53,6 +60,7 @@ EXAMPLES: tuple[Fault, ...] = (
     HostBlackout(),
     HostBlackout(frozen=True),
 )
+ENDS_AT_ONCE = {"process.kill", "process.restart", "unit.restart"}  # nothing of them lasts
 STEPS = ("nothing", "stage", "fire", "finish")
 every_fault = pytest.mark.parametrize("fault", EXAMPLES, ids=lambda fault: fault.kind)
 
@@ -107,7 +115,7 @@ def test_every_fault_proves_itself_once_it_is_finished(fault: Fault) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [e for e in EXAMPLES if e.kind != "process.kill"], ids=lambda fault: fault.kind
+    "fault", [e for e in EXAMPLES if e.kind not in ENDS_AT_ONCE], ids=lambda fault: fault.kind
 )
 def test_a_fault_in_effect_shows_up_as_leftovers_and_an_unfired_one_as_unproved(fault: Fault) -> None:
     host = FakeHost()

@@ -7,6 +7,7 @@ from blackstart_agent.errors import InvalidOrder
 from blackstart_agent.faults import FAULTS
 from blackstart_agent.faults.base import Fault
 from blackstart_agent.faults.blackout import HostBlackout
+from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.decode import KNOWN_NAMES, decode
 from blackstart_agent.faults.disk import DiskFill
 from blackstart_agent.faults.network import (
@@ -18,6 +19,7 @@ from blackstart_agent.faults.network import (
 )
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
+from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
 from blackstart_agent.faults.select import Selector
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_proto.v1 import faults_pb2 as pb
@@ -51,6 +53,27 @@ CASES: tuple[tuple[pb.Fault, Fault], ...] = (
     (
         pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=SELECT)),
         ProcessPause(Selector("redis")),
+    ),
+    (
+        pb.Fault(
+            kind="process.kill",
+            process_kill=pb.ProcessKill(
+                select=pb.ProcessSelector(argv="* serve", percent=50, seed=9), signal="TERM"
+            ),
+        ),
+        ProcessKill(Selector(argv="* serve", percent=50, seed=9), "TERM"),
+    ),
+    (
+        pb.Fault(
+            kind="process.restart",
+            process_restart=pb.ProcessRestart(select=pb.ProcessSelector(port=80, count=2), grace_ms=5),
+        ),
+        ProcessRestart(Selector(port=80, count=2), 5),
+    ),
+    (pb.Fault(kind="unit.restart", unit_restart=pb.UnitRestart(units=["a"])), UnitRestart(("a",))),
+    (
+        pb.Fault(kind="unit.crash_loop", unit_crash_loop=pb.UnitCrashLoop(units=["a"], every_ms=700)),
+        UnitCrashLoop(("a",), 700),
     ),
     (pb.Fault(kind="unit.stop", unit_stop=pb.UnitStop(units=["a", "b"])), UnitStop(("a", "b"))),
     (
@@ -153,7 +176,7 @@ def test_parameters_of_another_kind_are_refused() -> None:
         (pb.Fault(kind="unit.stop", unit_stop=pb.UnitStop()), "units must name at least one unit"),
         (
             pb.Fault(kind="process.pause", process_pause=pb.ProcessPause()),
-            "exactly one of unit, executable and name must be set, got none",
+            "exactly one of unit, executable, name, cgroup, argv, port and user must be set, got none",
         ),
         (
             pb.Fault(

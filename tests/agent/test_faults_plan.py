@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from blackstart_agent.errors import HostError, InvalidOrder, Refused
 from blackstart_agent.faults import cut
 from blackstart_agent.faults.base import Surroundings
 from blackstart_agent.faults.blackout import HostBlackout
+from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.network import Direction, NetworkPartition
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.restart import UnitRestart
 from blackstart_agent.faults.select import Selector
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_agent.host.ports import SIGKILL, SIGSTOP
@@ -143,9 +147,20 @@ def test_a_process_that_cannot_be_killed_is_unproved() -> None:
 
 
 @pytest.mark.parametrize(
-    "selector", [{}, {"unit": "a", "name": "b"}, {"executable": "redis"}, {"unit": "../a"}]
+    "selector",
+    [
+        {},
+        {"unit": "a", "name": "b"},
+        {"argv": "a", "user": "b"},
+        {"executable": "redis"},
+        {"cgroup": "system.slice"},
+        {"unit": "../a"},
+        {"port": 65_536},
+        {"name": "a", "count": 1, "percent": 1},
+        {"name": "a", "percent": 101},
+    ],
 )
-def test_a_selector_names_exactly_one_thing(selector: dict[str, str]) -> None:
+def test_a_selector_names_exactly_one_thing(selector: dict[str, Any]) -> None:
     with pytest.raises(InvalidOrder, match=r"^select: "):
         Selector(**selector)
 
@@ -202,3 +217,47 @@ def test_a_lease_is_never_longer_than_what_is_left_and_never_for_ever(left_ns: i
 
 def test_ipv4_inside_ipv6_and_zones_are_read_as_the_kernel_sees_them() -> None:
     assert str(cut.address("::ffff:10.0.0.1")) == "10.0.0.1" and str(cut.address("fe80::1%eth0")) == "fe80::1"
+
+
+def test_a_share_is_rounded_up_and_more_than_there_are_is_refused() -> None:
+    host = FakeHost()
+    for _ in range(3):
+        host.processes.add("worker")
+    assert len(ProcessKill(Selector(name="worker", percent=34)).prepare(host, around()).hits) == 2
+    assert len(ProcessKill(Selector(name="worker", percent=1)).prepare(host, around()).hits) == 1
+    with pytest.raises(Refused, match='4 processes are asked for, and 3 match name "worker"'):
+        ProcessKill(Selector(name="worker", count=4)).prepare(host, around())
+
+
+def test_of_a_share_nothing_that_is_forked_later_is_killed() -> None:
+    host = FakeHost()
+    host.processes.add("worker")
+    undo = ProcessKill(Selector(name="worker", count=1)).prepare(host, around()).undo
+    host.processes.add("worker")
+    host.clock.advance(ms=50)
+    ProcessKill.fire(host, undo, 0)
+    assert len([one for one in host.processes.list() if one.name == "worker"]) == 1
+
+
+def test_a_signal_that_would_need_an_end_is_refused() -> None:
+    for name in ("STOP", "TSTP", "CONT", "CHLD", "SIGKILL", "kill", "9"):
+        with pytest.raises(InvalidOrder, match=f'signal must be one of KILL, TERM, .*, got "{name}"'):
+            ProcessKill(Selector(name="cron"), signal=name)
+
+
+def test_a_unit_that_another_order_holds_down_cannot_be_restarted() -> None:
+    host = FakeHost()
+    undo = UnitStop(("redis",)).prepare(host, around()).undo
+    UnitStop.fire(host, undo, 0)
+    with pytest.raises(Refused, match="unit redis does not run; another order holds it down"):
+        UnitRestart(("redis",)).prepare(host, replace(around(), held=UnitStop.holds(undo)))
+
+
+def test_a_unit_in_a_crash_loop_is_taken_into_the_dark_although_it_is_down_at_the_moment() -> None:
+    host = FakeHost()
+    crashing = UnitCrashLoop(("redis",), 500).prepare(host, around()).undo
+    host.units.hold(["redis"], kill=True)
+    host.units.held["redis"] = False
+    assert "redis" not in {hit.target for hit in HostBlackout().prepare(host, around()).hits}
+    held = replace(around(), held=UnitCrashLoop.holds(crashing))
+    assert "redis" in {hit.target for hit in HostBlackout().prepare(host, held).hits}

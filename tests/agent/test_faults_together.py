@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from agent.test_faults import AROUND, EXAMPLES, LEASE_NS
+from agent.test_faults import AROUND, ENDS_AT_ONCE, EXAMPLES, LEASE_NS
 from blackstart_agent.errors import Refused
 from blackstart_agent.faults.base import NOTHING_HELD, Fault, Held, Undo
 from blackstart_agent.guardian.claims import Claims
@@ -16,7 +16,6 @@ from blackstart_agent.testing import FakeHost
 
 SECOND = "5b0a7c5e-9d5c-4c1f-8f53-6f1a0c1f0a11"
 PAIRS = list(product(EXAMPLES, EXAMPLES))
-ENDS_AT_ONCE = {"process.kill"}  # its effect does not last, so no other can end it
 
 
 def named(pair: tuple[Fault, Fault]) -> str:

@@ -25,6 +25,7 @@ SEEDS = int(os.environ.get("BLACKSTART_NEMESIS_SEEDS", "1500"))
 DEEDS_EACH = 14
 POLICY = Policy("policy.toml", faults=("*",), max_faults=100, volumes={"data": Volume("/srv/data")})
 REDIS = pb.ProcessSelector(unit="redis")
+HALF = pb.ProcessSelector(name="nginx", percent=50, seed=3)
 ORDERS = (
     pb.Fault(kind="network.partition", network_partition=pb.NetworkPartition(peers=["10.2.0.0/16"])),
     pb.Fault(kind="network.blackhole", network_blackhole=pb.NetworkBlackhole(everybody=True)),
@@ -32,6 +33,13 @@ ORDERS = (
     pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=REDIS)),
     pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=REDIS)),
     pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=pb.ProcessSelector(name="cron"))),
+    pb.Fault(
+        kind="process.kill",
+        process_kill=pb.ProcessKill(select=HALF, signal="TERM"),
+    ),
+    pb.Fault(kind="process.restart", process_restart=pb.ProcessRestart(select=REDIS, grace_ms=100)),
+    pb.Fault(kind="unit.restart", unit_restart=pb.UnitRestart(units=["nginx"])),
+    pb.Fault(kind="unit.crash_loop", unit_crash_loop=pb.UnitCrashLoop(units=["redis"], every_ms=100)),
     pb.Fault(kind="unit.stop", unit_stop=pb.UnitStop(units=["redis"])),
     pb.Fault(kind="unit.stop", unit_stop=pb.UnitStop(units=["redis", "nginx"])),
     pb.Fault(kind="host.blackout", host_blackout=pb.HostBlackout()),

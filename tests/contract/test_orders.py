@@ -11,9 +11,14 @@ from blackstart_controller.plan.faults import FaultData
 from blackstart_controller.plan.faults.disk import DiskFill
 from blackstart_controller.plan.faults.host import HostBlackout
 from blackstart_controller.plan.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
-from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause, ProcessSelector
+from blackstart_controller.plan.faults.process import (
+    ProcessKill,
+    ProcessPause,
+    ProcessRestart,
+    ProcessSelector,
+)
 from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
-from blackstart_controller.plan.faults.unit import UnitStop
+from blackstart_controller.plan.faults.unit import UnitCrashLoop, UnitRestart, UnitStop
 from blackstart_controller.security.identity import CONTROLLER_NAME
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
@@ -26,6 +31,10 @@ FAULTS: tuple[FaultData, ...] = (
     ProcessKill(REDIS),
     ProcessKill(ProcessSelector(executable="/usr/bin/redis-server")),
     ProcessPause(ProcessSelector(name="redis-server")),
+    ProcessKill(ProcessSelector(user="www-data", percent=50, seed=7), "TERM"),
+    ProcessRestart(ProcessSelector(port=80, count=2), 500),
+    UnitRestart(("redis.service",)),
+    UnitCrashLoop(("redis.service",), 500),
     UnitStop(("redis.service",)),
     HostBlackout("killed"),
     HostBlackout("frozen"),

@@ -95,6 +95,43 @@ def _all_up(made: Rig, services: Path) -> bool:
 
 
 @pytest.fixture
+def control_group() -> Iterator[Path]:
+    """An empty control group of our own, below that of the tests, in the first hierarchy that lets us."""
+    made = next((group for group in _possible_groups() if _made(group)), None)
+    if made is None:
+        pytest.skip("no hierarchy of control groups is writable here")
+    yield made
+    for pid in (made / "cgroup.procs").read_text(encoding="ascii").split():
+        (made.parent / "cgroup.procs").write_text(pid, encoding="ascii")
+    wait_until(lambda: _removed(made), "it is gone")
+
+
+def _possible_groups() -> Iterator[Path]:
+    for line in Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", f"/sys/fs/cgroup/{controllers}"):
+            parent = Path(root) / path.lstrip("/")
+            if controllers != "cpuset" and (parent / "cgroup.procs").exists():  # a new cpuset has no cpus
+                yield parent / f"blackstart-test-{os.getpid()}"
+
+
+def _made(group: Path) -> bool:
+    try:
+        group.mkdir()
+    except OSError:
+        return False
+    return True
+
+
+def _removed(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
 def net() -> Iterator[Rig]:
     with rig() as made:
         yield made

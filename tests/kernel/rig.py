@@ -35,6 +35,10 @@ def own_namespace(pid: int | str = "self") -> str:
     return str(Path(f"/proc/{pid}/ns/net").readlink())
 
 
+def _pid_namespace(pid: int | str) -> str:
+    return str(Path(f"/proc/{pid}/ns/pid").readlink())
+
+
 def forbidden_namespaces() -> set[str]:
     """Where no fault may run: the namespace that the tests were started in, and that of pid 1."""
     found = {own_namespace()}
@@ -143,6 +147,16 @@ class Victim(Node):
         order.step("stage")
         return order
 
+    def pid_outside(self, inside: int) -> int:
+        """The pid, as the test sees it, of what has the pid `inside` in the victim's own namespace."""
+        ours = _pid_namespace(self.worker_pid())
+        for path in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError):
+                numbers = next(line for line in path.read_text().splitlines() if line.startswith("NSpid:"))
+                if int(numbers.split()[-1]) == inside and _pid_namespace(path.parent.name) == ours:
+                    return int(path.parent.name)
+        raise AssertionError(f"no process {inside} in the victim")
+
     def worker_pid(self) -> int:
         """The pid of `inside.py` as the test sees it: the only child of `unshare`."""
         task = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children")
@@ -234,6 +248,19 @@ def _plug(switch: Node, node: Node) -> None:
         ("addr", "add", f"{node.v6}/64", "dev", "eth0", "nodad"),
     ):
         node.run("ip", *words)
+
+
+def marked(order: Order) -> list[int]:
+    """The pids, as the test sees them, of every process with the order's mark; zombies have none left."""
+    mark = f"BLACKSTART_ORDER={order.id}".encode()
+    found: list[int] = []
+    for directory in Path("/proc").iterdir():
+        try:
+            if directory.name.isdecimal() and mark in (directory / "environ").read_bytes().split(b"\0"):
+                found.append(int(directory.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
 
 
 def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:

@@ -1,13 +1,16 @@
-"""unit.stop and host.blackout with a real runit and real services, in namespaces of their own."""
+"""unit.* and host.blackout with a real runit and real services, in namespaces of their own."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from blackstart_proto.v1 import faults_pb2 as pb
-from kernel.rig import NET, Rig, VictimError, hears, wait_until
+from kernel.rig import NET, Rig, VictimError, hears, marked, wait_until
 
 CONTROL_PORT = 8471
 KILLED, FROZEN = pb.UNITS_ARE_KILLED, pb.UNITS_ARE_FROZEN
@@ -182,3 +185,59 @@ def test_a_router_between_victim_and_controller_is_still_found_through_the_black
     net.peer.run("ip", "neigh", "flush", "dev", "eth0")
     with net.controller.listen(CONTROL_PORT, address="10.88.0.1"):
         net.victim.connect("10.88.0.1", CONTROL_PORT, timeout_s=3).close()
+
+
+def test_a_restarted_unit_is_another_process_and_one_that_ignores_it_is_killed(supervised: Rig) -> None:
+    before = {name: units(supervised)[name]["pids"] for name in ("web", "db")}
+    fault = pb.Fault(kind="unit.restart", unit_restart=pb.UnitRestart(units=["web"]))
+    order = supervised.victim.arm(fault)
+    order.fire()
+    order.step("finish")
+    assert order.step("unproved") == []
+    wait_until(lambda: serves(supervised), "it is back")
+    assert not set(before["web"]) & set(units(supervised)["web"]["pids"])
+    assert units(supervised)["db"]["pids"] == before["db"]
+    order.revert()
+
+
+def test_a_unit_that_is_down_after_a_restart_is_started_at_revert(supervised: Rig, services: Path) -> None:
+    fault = pb.Fault(kind="unit.restart", unit_restart=pb.UnitRestart(units=["web"]))
+    order = supervised.victim.arm(fault)
+    order.fire()
+    order.step("finish")
+    supervised.victim.run("sv", "down", str(services / "web"))
+    wait_until(lambda: not serves(supervised), "somebody has taken it down")
+    order.revert()
+    wait_until(lambda: serves(supervised), "it is back")
+
+
+def crash_loop(every_ms: int, *names: str) -> pb.Fault:
+    return pb.Fault(kind="unit.crash_loop", unit_crash_loop=pb.UnitCrashLoop(units=names, every_ms=every_ms))
+
+
+def test_a_crash_loop_kills_again_after_each_start_and_ends_with_revert(supervised: Rig) -> None:
+    order = supervised.victim.arm(crash_loop(300, "web"))
+    assert order.step("unproved")
+    order.fire()
+    order.step("finish")
+    assert order.step("unproved") == []
+    wait_until(lambda: supervised.victim.ask("status", order.id)["kills"] >= 3, "it was killed thrice", 15)
+    order.revert()
+    wait_until(lambda: serves(supervised), "it is back")
+    pids = units(supervised)["web"]["pids"]
+    time.sleep(0.6)
+    assert units(supervised)["web"]["pids"] == pids
+
+
+def test_a_crash_loop_ends_at_its_lease_with_the_guardian_frozen(supervised: Rig) -> None:
+    order = supervised.victim.arm(crash_loop(50, "web", "db"))
+    order.fire(1_500)
+    order.step("finish")
+    guardian = supervised.victim.worker_pid()
+    os.kill(guardian, signal.SIGSTOP)
+    try:
+        wait_until(lambda: marked(order) == [], "the kernel's timer has ended it")
+        wait_until(lambda: serves(supervised), "and the unit stays up")
+    finally:
+        os.kill(guardian, signal.SIGCONT)
+    order.revert()

@@ -8,10 +8,12 @@ from blackstart_agent.errors import AgentError, HostError
 from blackstart_agent.faults import cut
 from blackstart_agent.faults.base import TABLE_PREFIX, Fault
 from blackstart_agent.faults.blackout import HostBlackout
+from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.disk import DiskFill
 from blackstart_agent.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
+from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_agent.host.ports import Host
 
@@ -21,7 +23,10 @@ FAULTS: dict[str, type[Fault]] = {
     NetworkLoss.kind: NetworkLoss,
     ProcessKill.kind: ProcessKill,
     ProcessPause.kind: ProcessPause,
+    ProcessRestart.kind: ProcessRestart,
     UnitStop.kind: UnitStop,
+    UnitRestart.kind: UnitRestart,
+    UnitCrashLoop.kind: UnitCrashLoop,
     HostBlackout.kind: HostBlackout,
     DiskFill.kind: DiskFill,
     ResourcesCpu.kind: ResourcesCpu,

@@ -134,7 +134,7 @@ def _units(host: Host, around: Surroundings) -> tuple[str, ...]:
     wanted = [
         unit.name
         for unit in host.units.list()
-        if (unit.running or select.unit_hold(unit.name) in around.held)
+        if (unit.running or {select.unit_hold(unit.name), select.unit_crash(unit.name)} & around.held)
         and not select.protected(unit.name, around.protected_units)
     ]
     ours = {

@@ -1,14 +1,15 @@
-"""process.kill and process.pause: processes are killed once, or stand still until revert."""
+"""process.kill and process.pause: processes get a signal once, or stand still until revert."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from signal import Signals
 from typing import ClassVar, Self
 
 from blackstart_proto.v1 import faults_pb2 as pb
 
-from blackstart_agent.errors import Refused
+from blackstart_agent.errors import InvalidOrder, Refused
 from blackstart_agent.faults import select
 from blackstart_agent.faults.base import (
     NOTHING_HELD,
@@ -21,54 +22,71 @@ from blackstart_agent.faults.base import (
     Surroundings,
     Undo,
 )
-from blackstart_agent.faults.undo import of_this_boot, process_rows, processes
-from blackstart_agent.host.ports import SIGCONT, SIGKILL, SIGSTOP, Host, Process
+from blackstart_agent.faults.undo import of_this_boot, process_rows, processes, text
+from blackstart_agent.host.ports import SIGCONT, SIGSTOP, Host, Process
 
 DEATH_TIMEOUT_S = 5.0
+# All but those that stop and wake a process, which need an end, and those that tell it of its own doings.
+SIGNALS = (
+    *("KILL", "TERM", "INT", "HUP", "QUIT", "ABRT", "SEGV", "BUS", "FPE", "ILL", "SYS", "TRAP", "PIPE"),
+    *("USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ", "IO", "PWR", "WINCH"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessKill(Fault):
-    """Every matching process gets SIGKILL once. There is nothing to revert: a restart is what is measured."""
+    """Every matching process gets a signal once. There is nothing to revert: a restart is what is measured.
+
+    `signal` is a name such as TERM, one that does not stop the process for good: that is process.pause.
+    """
 
     kind: ClassVar[str] = "process.kill"
     rung: ClassVar[Rung] = "kernel"
     select: select.Selector
+    signal: str = "KILL"
+
+    def __post_init__(self) -> None:
+        if self.signal not in SIGNALS:
+            raise InvalidOrder(
+                f'{self.kind}: signal must be one of {", ".join(SIGNALS)}, got "{self.signal}"'
+            )
 
     @classmethod
     def of(cls, spec: pb.ProcessKill) -> Self:
-        return cls(select.Selector.of(spec.select))
+        return cls(select.Selector.of(spec.select), spec.signal or "KILL")
 
     @classmethod
     def try_out(cls, host: Host) -> None:
         select.try_signals(host)
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
-        found, undo = _prepare(self.kind, self.select, host, around)
-        return Prepared(tuple(Hit("process", select.label(process), "SIGKILL") for process in found), undo)
+        found, undo = examined(self.kind, self.select, host, around)
+        hits = tuple(Hit("process", select.label(process), f"SIG{self.signal}") for process in found)
+        return Prepared(hits, {**undo, "signal": self.signal})
 
     @classmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
         """What was found is killed first, then what was forked since; nothing that started at T0 or later."""
         before_ticks = host.clock.boot_ticks()
+        number = Signals[f"SIG{text(undo, 'signal')}"]
+        told = {select.same(process) for process in processes(undo, "processes")}
         for process in processes(undo, "processes"):
-            host.processes.signal(process, SIGKILL)
+            host.processes.signal(process, number)
         spare = select.Untouchable.of(undo)
-        for process in select.selector_of(undo).matches(host):
-            if process.start_ticks < before_ticks and not spare.reason(process):
-                host.processes.signal(process, SIGKILL)
+        for process in (one for selector in select.followed(undo) for one in selector.matches(host)):
+            late = process.start_ticks < before_ticks and select.same(process) not in told
+            if late and not spare.reason(process):
+                host.processes.signal(process, number)
 
     @classmethod
     def finish(cls, host: Host, undo: Undo) -> None:
-        host.processes.settle(processes(undo, "processes"), timeout_s=DEATH_TIMEOUT_S)
+        if text(undo, "signal") == "KILL":
+            host.processes.settle(processes(undo, "processes"), timeout_s=DEATH_TIMEOUT_S)
 
     @classmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
-        return [
-            f"{select.label(process)} still runs"
-            for process in processes(undo, "processes")
-            if host.processes.alive(process)
-        ]
+        """Any other signal a process may take as it likes: that the kernel delivered it is all there is."""
+        return still_running(host, undo) if text(undo, "signal") == "KILL" else []
 
     @classmethod
     def revert(cls, host: Host, undo: Undo, kept: Held) -> None:
@@ -99,7 +117,7 @@ class ProcessPause(Fault):
         select.try_signals(host)
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
-        undo = _prepare(self.kind, self.select, host, around)[1]
+        undo = examined(self.kind, self.select, host, around)[1]
         fresh = _ours(undo)
         if not fresh:
             raise Refused([f"{self.kind}: every process that matches {self.select} is stopped already"])
@@ -117,7 +135,7 @@ class ProcessPause(Fault):
 
     @classmethod
     def finish(cls, host: Host, undo: Undo) -> None:
-        select.stop_all(host, [select.selector_of(undo)], select.Untouchable.of(undo))
+        select.stop_all(host, select.followed(undo), select.Untouchable.of(undo))
 
     @classmethod
     def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
@@ -126,7 +144,7 @@ class ProcessPause(Fault):
         A child that ended under its stopped parent stays a zombie until revert; it runs no more.
         """
         recorded = {select.same(process) for process in _ours(undo)}
-        matching = {select.same(process) for process in select.selector_of(undo).matches(host)}
+        matching = {select.same(one) for followed in select.followed(undo) for one in followed.matches(host)}
         found = [process for process in host.processes.list() if select.same(process) in recorded | matching]
         if not _still_stopped(host, undo, NOTHING_HELD):
             return [f"no process that matches {select.selector_of(undo)} is stopped"]
@@ -147,24 +165,32 @@ class ProcessPause(Fault):
         return [f"{select.label(process)} is stopped" for process in _still_stopped(host, undo, kept)]
 
 
-def _prepare(
+def examined(
     kind: str, selector: select.Selector, host: Host, around: Surroundings
 ) -> tuple[tuple[Process, ...], dict[str, Json]]:
+    """What would be hit, and what every undo record of processes holds. Raises Refused."""
     selector = selector.resolved(host)
     spare = select.untouchable(host, around)
-    found = tuple(selector.matches(host))
-    reasons = select.refusals(kind, selector, found, spare)
+    matching = selector.matches(host)
+    reasons = select.refusals(kind, selector, matching, spare)
     if reasons:
         raise Refused(reasons)
+    found = selector.pick(matching)
     asleep = select.asleep(found, around.held)
     undo: dict[str, Json] = {
         "boot_id": host.clock.boot_id(),
         "processes": process_rows(found),
         "stopped_before": process_rows(asleep),
-        **selector.rows(),
+        **select.rows(selector),
         **spare.undo(),
     }
     return found, undo
+
+
+def still_running(host: Host, undo: Undo) -> list[str]:
+    """The recorded processes that have not ended."""
+    recorded = processes(undo, "processes")
+    return [f"{select.label(process)} still runs" for process in recorded if host.processes.alive(process)]
 
 
 def _ours(undo: Undo) -> list[Process]:
@@ -177,4 +203,4 @@ def _still_stopped(host: Host, undo: Undo, kept: Held) -> list[Process]:
     if not of_this_boot(host, undo):
         return []
     recorded, before = processes(undo, "processes"), processes(undo, "stopped_before")
-    return select.stopped_by_us(host, [select.selector_of(undo)], recorded, before, kept)
+    return select.stopped_by_us(host, select.followed(undo), recorded, before, kept)

@@ -2,61 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+import math
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Self
+from typing import Any, Final, Self
 
 from blackstart_proto.v1 import faults_pb2 as pb
 
-from blackstart_agent.errors import InvalidOrder, Unsupported
+from blackstart_agent.errors import HostError, InvalidOrder, Refused, Unsupported
 from blackstart_agent.faults.base import Held, Json, Surroundings, Undo
-from blackstart_agent.faults.undo import numbers, text, texts
+from blackstart_agent.faults.undo import numbers, texts
 from blackstart_agent.host.ports import SIGSTOP, Host, Process
 
 INIT_PID = 1
 MAX_SWEEPS = 20  # a fork bomb must not hold the firing thread for ever
+MAX_PORT = 65_535
+MAX_COUNT = 100_000
+CHOICES: Final = ("unit", "executable", "name", "cgroup", "argv", "port", "user")
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Exactly one of `unit`, `executable` (an absolute path) and `name` (as in /proc/PID/comm) is set."""
+    """Exactly one of the first seven is set; `count` or `percent` (1 to 100) of what matches may be meant.
+
+    `executable` and `cgroup` are absolute paths, groups below `cgroup` count; `name` is as in
+    /proc/PID/comm; `argv` a shell-style pattern of the whole command line; `port` (1 to 65,535) is listened
+    on; `user` is a name or a number. The seed alone decides which of equals are chosen.
+    """
 
     unit: str = ""
     executable: str = ""
     name: str = ""
+    cgroup: str = ""
+    argv: str = ""
+    port: int = 0
+    user: str = ""
+    count: int = 0
+    percent: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        given = [field for field in ("unit", "executable", "name") if getattr(self, field)]
+        given = [field for field in CHOICES if getattr(self, field)]
         if len(given) != 1:
-            raise InvalidOrder(
-                f"select: exactly one of unit, executable and name must be set, got {given or 'none'}"
-            )
+            one_of = f"{', '.join(CHOICES[:-1])} and {CHOICES[-1]}"
+            raise InvalidOrder(f"select: exactly one of {one_of} must be set, got {given or 'none'}")
         if "/" in self.unit:
             raise InvalidOrder(f'select: unit must be a name without "/", got "{self.unit}"')
-        if self.executable and not self.executable.startswith("/"):
-            raise InvalidOrder(f'select: executable must be an absolute path, got "{self.executable}"')
+        for field in ("executable", "cgroup"):
+            if getattr(self, field) and not getattr(self, field).startswith("/"):
+                raise InvalidOrder(f'select: {field} must be an absolute path, got "{getattr(self, field)}"')
+        if not 0 <= self.port <= MAX_PORT:
+            raise InvalidOrder(f"select: port must be 1 to {MAX_PORT}, got {self.port}")
+        if (self.count and self.percent) or self.count > MAX_COUNT or self.percent > 100:
+            raise InvalidOrder(
+                f"select: count (1 to {MAX_COUNT}) or percent (1 to 100) may be set, or neither; "
+                f"got {self.count} and {self.percent}"
+            )
 
     @classmethod
     def of(cls, spec: pb.ProcessSelector) -> Self:
-        return cls(unit=spec.unit, executable=spec.executable, name=spec.name)
+        return cls(**{field.name: getattr(spec, field.name) for field in spec.DESCRIPTOR.fields})
 
     def __str__(self) -> str:
-        return next(f'{field} "{value}"' for field, value in self.rows().items() if value)
-
-    def rows(self) -> dict[str, str]:
-        return {"unit": self.unit, "executable": self.executable, "name": self.name}
+        return next(f'{field} "{getattr(self, field)}"' for field in CHOICES if getattr(self, field))
 
     def resolved(self, host: Host) -> Selector:
-        """With the unit's full name, which is what is recorded, shown and compared."""
-        return replace(self, unit=host.units.full_name(self.unit)) if self.unit else self
+        """With the unit's full name and the user's number, which are recorded, shown and compared.
+
+        Raises Refused when there is no such user.
+        """
+        if self.unit:
+            return replace(self, unit=host.units.full_name(self.unit))
+        if not self.user or self.user.isdecimal():
+            return self
+        number = host.processes.user(self.user)
+        if number is None:
+            raise Refused([f'select: no user "{self.user}" on this host'])
+        return replace(self, user=str(number))
 
     def matches(self, host: Host) -> list[Process]:
+        """Every process that is meant, before a share of them is chosen. Of a resolved selector only."""
         if self.unit:
             return list(host.units.processes(self.unit))
-        key = "executable" if self.executable else "name"
-        wanted = self.executable or self.name
-        return [process for process in host.processes.list() if getattr(process, key) == wanted]
+        if self.port:
+            return list(host.processes.listening(self.port))
+        return [process for process in host.processes.list() if self._fits(host, process)]
+
+    def _fits(self, host: Host, process: Process) -> bool:
+        if self.executable or self.name:
+            return process.executable == self.executable or process.name == self.name
+        details = host.processes.details(process)
+        if self.argv:
+            return fnmatchcase(details.argv, self.argv)
+        if self.cgroup:
+            below = self.cgroup.rstrip("/") + "/"
+            return any(f"{group.rstrip('/')}/".startswith(below) for group in details.groups)
+        return str(details.uid) == self.user
+
+    @property
+    def picks(self) -> bool:
+        """Whether only some of what matches is meant: then what is forked later is not."""
+        return bool(self.count or self.percent)
+
+    def pick(self, found: Sequence[Process]) -> tuple[Process, ...]:
+        """Those that are meant of what matches. Raises Refused when there are not so many."""
+        if not self.picks:
+            return tuple(found)
+        size = self.count or math.ceil(len(found) * self.percent / 100)
+        if size > len(found):
+            raise Refused([f"select: {size} processes are asked for, and {len(found)} match {self}"])
+        in_order = sorted(found, key=lambda process: (process.start_ticks, process.pid))
+        return tuple(random.Random(self.seed).sample(in_order, size))  # noqa: S311 - must be repeatable
 
 
 def try_signals(host: Host) -> None:
@@ -123,8 +181,25 @@ def label(process: Process) -> str:
     return f"{process.name}[{process.pid}]"
 
 
+def rows(selector: Selector) -> dict[str, Json]:
+    """What an undo record keeps of it."""
+    return {"select": asdict(selector)}
+
+
 def selector_of(undo: Undo) -> Selector:
-    return Selector(text(undo, "unit"), text(undo, "executable"), text(undo, "name"))
+    kept: Any = undo.get("select")
+    if not isinstance(kept, Mapping):
+        raise HostError(f"undo record: select must be a mapping, got {kept!r}; look at the host by hand")
+    try:
+        return Selector(**kept)
+    except (TypeError, InvalidOrder) as error:
+        raise HostError(f"undo record: {error}; look at the host by hand") from error
+
+
+def followed(undo: Undo) -> list[Selector]:
+    """Whose later children are meant too: nobody's when only some of the matching processes are."""
+    selector = selector_of(undo)
+    return [] if selector.picks else [selector]
 
 
 def same(process: Process) -> tuple[int, int]:
@@ -149,6 +224,11 @@ def stop_hold(process: Process) -> str:
 
 def unit_hold(name: str) -> str:
     return f"unit {name} is held"
+
+
+def unit_crash(name: str) -> str:
+    """It is killed again and again: whether it runs at this moment says nothing."""
+    return f"unit {name} is in a crash loop"
 
 
 def asleep(found: Sequence[Process], held: Held) -> tuple[Process, ...]:

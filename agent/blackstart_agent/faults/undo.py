@@ -21,6 +21,10 @@ def flag(undo: Undo, key: str) -> bool:
     return value
 
 
+def number(undo: Undo, key: str) -> int:
+    return _number(undo.get(key), key)
+
+
 def texts(undo: Undo, key: str) -> tuple[str, ...]:
     values = _list(undo, key)
     if not all(isinstance(value, str) for value in values):

@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import InvalidOrder, Refused
+from blackstart_agent.faults import select
 from blackstart_agent.faults.base import Fault, Held, Hit, Prepared, Rung, Surroundings, Undo
-from blackstart_agent.faults.select import protected, unit_hold
 from blackstart_agent.faults.undo import of_this_boot, texts
 from blackstart_agent.host.ports import Host
 
@@ -38,15 +38,10 @@ class UnitStop(Fault):
         host.units.check()
 
     def __post_init__(self) -> None:
-        if not self.units or not all(self.units):
-            raise InvalidOrder(f"{self.kind}: units must name at least one unit, got {list(self.units)}")
+        check_names(self.kind, self.units)
 
     def prepare(self, host: Host, around: Surroundings) -> Prepared:
-        wanted = tuple(dict.fromkeys(host.units.full_name(name) for name in self.units))
-        running = {unit.name: unit.running for unit in host.units.list()}
-        reasons = [reason for name in wanted for reason in _refusals(host, around, name, running)]
-        if reasons:
-            raise Refused(reasons)
+        wanted = running_units(self.kind, self.units, host, around, or_held=True)
         hits = tuple(Hit("unit", name, "stopped and held down, started again on revert") for name in wanted)
         return Prepared(
             hits, {"boot_id": host.clock.boot_id(), "units": list(wanted)}, host.units.manual(wanted)
@@ -54,7 +49,7 @@ class UnitStop(Fault):
 
     @classmethod
     def holds(cls, undo: Undo) -> Held:
-        return frozenset(unit_hold(name) for name in texts(undo, "units"))
+        return frozenset(select.unit_hold(name) for name in texts(undo, "units"))
 
     @classmethod
     def fire(cls, host: Host, undo: Undo, deadline_ns: int) -> None:
@@ -77,6 +72,37 @@ class UnitStop(Fault):
     @classmethod
     def leftovers(cls, host: Host, undo: Undo, kept: Held) -> Sequence[str]:
         return still_held(host, undo, kept)
+
+
+def check_names(kind: str, units: Sequence[str]) -> None:
+    if not units or not all(units):
+        raise InvalidOrder(f"{kind}: units must name at least one unit, got {list(units)}")
+
+
+def running_units(
+    kind: str, units: Sequence[str], host: Host, around: Surroundings, *, or_held: bool = False
+) -> tuple[str, ...]:
+    """Their full names. `or_held`: one that another order holds down will do. Raises Refused."""
+    wanted = tuple(dict.fromkeys(host.units.full_name(name) for name in units))
+    running = {
+        unit.name: unit.running
+        or select.unit_crash(unit.name) in around.held
+        or (or_held and select.unit_hold(unit.name) in around.held)
+        for unit in host.units.list()
+    }
+    reasons = [f"{kind}: {why}" for name in wanted for why in _refusals(host, around, name, running)]
+    if reasons:
+        raise Refused(reasons)
+    return wanted
+
+
+def start_again(host: Host, undo: Undo, kept: Held) -> None:
+    """The units that do not run and that no other order holds have been told to start."""
+    if of_this_boot(host, undo):
+        ours = _not_kept(undo, kept)
+        host.units.release(
+            [unit.name for unit in host.units.list() if unit.name in ours and not unit.running]
+        )
 
 
 def not_down(host: Host, names: Sequence[str]) -> list[str]:
@@ -125,18 +151,19 @@ def still_held(host: Host, undo: Undo, kept: Held) -> list[str]:
 
 
 def _not_kept(undo: Undo, kept: Held) -> list[str]:
-    return [name for name in texts(undo, "units") if unit_hold(name) not in kept]
+    return [name for name in texts(undo, "units") if select.unit_hold(name) not in kept]
 
 
 def _refusals(host: Host, around: Surroundings, name: str, running: dict[str, bool]) -> list[str]:
-    if protected(name, around.protected_units):
-        return [f"unit.stop: policy.toml protects unit {name}"]
+    if select.protected(name, around.protected_units):
+        return [f"policy.toml protects unit {name}"]
     if name not in running:
-        return [f"unit.stop: no unit {name} on this host; {_offer(name, running)}"]
-    if not running[name] and unit_hold(name) not in around.held:
-        return [f"unit.stop: unit {name} does not run"]
+        return [f"no unit {name} on this host; {_offer(name, running)}"]
+    if not running[name]:
+        held = "; another order holds it down" if select.unit_hold(name) in around.held else ""
+        return [f"unit {name} does not run{held}"]
     own = [process.pid for process in host.units.processes(name) if process.pid in around.own_pids]
-    return [f"unit.stop: unit {name} is blackstart's own (process {own[0]})"] if own else []
+    return [f"unit {name} is blackstart's own (process {own[0]})"] if own else []
 
 
 def _offer(name: str, running: dict[str, bool]) -> str:

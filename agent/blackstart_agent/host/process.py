@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import select
 import signal
 import time
 from collections.abc import Callable, Sequence
 
 from blackstart_agent.errors import HostError
-from blackstart_agent.host.ports import Process
+from blackstart_agent.host import sockets
+from blackstart_agent.host.ports import Details, Process
 
 _STAT_BYTES = 4096
-_MAX_ENVIRON_BYTES = 2 * 1024 * 1024
+_MAX_ENVIRON_BYTES = 2 * 1024 * 1024  # of the command line, too
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 _GONE = (errno.ENOENT, errno.ESRCH)
 
@@ -25,6 +27,28 @@ class LinuxProcesses:
     def alive(self, process: Process) -> bool:
         stat = read_stat(process.pid)
         return stat is not None and stat.start_ticks == process.start_ticks and stat.state not in "ZX"
+
+    def details(self, process: Process) -> Details:
+        argv = read(f"/proc/{process.pid}/cmdline", _MAX_ENVIRON_BYTES)
+        status = read(f"/proc/{process.pid}/status", _STAT_BYTES).decode(errors="replace")
+        groups = read(f"/proc/{process.pid}/cgroup", _STAT_BYTES).decode(errors="replace")
+        if not self.alive(process):  # another one may have its pid by now
+            return Details()
+        return Details(
+            argv=argv.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace"),
+            uid=next((int(line.split()[2]) for line in status.splitlines() if line.startswith("Uid:")), -1),
+            groups=tuple(line.split(":", 2)[2] for line in groups.splitlines() if line.count(":") > 1),
+        )
+
+    def user(self, name: str) -> int | None:
+        try:
+            return pwd.getpwnam(name).pw_uid
+        except KeyError:
+            return None
+
+    def listening(self, port: int) -> Sequence[Process]:
+        found = (read_process(pid) for pid in sockets.owners(port, pids()))
+        return tuple(one for one in found if one is not None)
 
     def signal(self, process: Process, number: int) -> bool:
         pidfd = self._open(process)

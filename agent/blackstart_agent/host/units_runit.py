@@ -33,6 +33,10 @@ class RunitUnits:
         self._services = services
         self._processes = process.LinuxProcesses()
 
+    @property
+    def supervisor(self) -> str:
+        return f"runit:{self._services}"
+
     def check(self) -> None:
         """Raises Unsupported when there is no such directory of services."""
         if not self._services.is_dir():
@@ -46,6 +50,9 @@ class RunitUnits:
 
     def processes(self, unit: str) -> Sequence[Process]:
         return self._members([unit])
+
+    def everyone(self) -> Sequence[Process]:
+        return self._members(list(self._names()))
 
     def hold(self, units: Sequence[str], *, kill: bool) -> None:
         """Told to stay down; then killed, or asked to end: the main process by runsv, the others by us."""
@@ -61,6 +68,15 @@ class RunitUnits:
             for member in self._members(units):
                 if member.pid not in mains:
                     self._processes.signal(member, SIGTERM)
+
+    def restart(self, units: Sequence[str]) -> None:
+        """runsv asks the main process to end and starts it again; its other processes are told by us."""
+        mains = {self._unit(name).main_pid for name in units}
+        others = [member for member in self._members(units) if member.pid not in mains]
+        for name in units:
+            self._control(name, b"t")
+        for member in others:
+            self._processes.signal(member, SIGTERM)
 
     def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:
         return members.settle(

@@ -32,6 +32,10 @@ class SystemdUnits:
     def __init__(self) -> None:
         self._processes = process.LinuxProcesses()
 
+    @property
+    def supervisor(self) -> str:
+        return "systemd"
+
     def check(self) -> None:
         """Raises Unsupported when systemd does not run this host."""
         if not Path("/run/systemd/system").is_dir():
@@ -56,6 +60,9 @@ class SystemdUnits:
     def processes(self, unit: str) -> Sequence[Process]:
         return self._members([unit])
 
+    def everyone(self) -> Sequence[Process]:
+        return self._members([unit.name for unit in self.list() if unit.running])
+
     def hold(self, units: Sequence[str], *, kill: bool) -> None:
         """Killed at once, in this process; then masked, told to stop, and what started meanwhile killed."""
         if kill:
@@ -67,6 +74,9 @@ class SystemdUnits:
         _systemctl("stop", "--no-block", "--", *units)
         if kill:
             self._kill(units)
+
+    def restart(self, units: Sequence[str]) -> None:
+        _systemctl("restart", "--no-block", "--", *units)
 
     def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:
         return members.settle(

@@ -23,7 +23,7 @@ class FakeHost:
         self._network = FakeNetwork()
         self._workers = FakeWorkers(self._clock)
         self._capacity = FakeCapacity()
-        self._processes.died = self._units.restart
+        self._processes.died = self._units.restart_dead
         self._processes.add("cron")
         for name in units:
             self._units.add(name)

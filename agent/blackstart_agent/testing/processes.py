@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from blackstart_agent.host.ports import SIGCONT, SIGKILL, SIGSTOP, Process
+from blackstart_agent.host.ports import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Details, Process
 from blackstart_agent.testing.clock import FakeClock
 
 
@@ -16,6 +16,10 @@ class FakeProcesses:
     content: list[Process] = field(default_factory=list)
     signals: list[tuple[int, str]] = field(default_factory=list, compare=False)
     immortal: set[str] = field(default_factory=set, compare=False)  # names that SIGKILL does not end
+    stubborn: set[str] = field(default_factory=set, compare=False)  # names that SIGTERM does not end
+    users: dict[str, int] = field(default_factory=lambda: {"root": 0}, compare=False)
+    about: dict[str, Details] = field(default_factory=dict, compare=False)  # of programs, by their name
+    ports: dict[int, set[str]] = field(default_factory=dict, compare=False)  # who listens: names of programs
     died: Callable[[Process], None] | None = field(default=None, compare=False)  # the supervisor, listening
     pids: Iterator[int] = field(default_factory=lambda: itertools.count(100), compare=False)
 
@@ -32,13 +36,23 @@ class FakeProcesses:
     def alive(self, process: Process) -> bool:
         return self._index(process) is not None
 
+    def details(self, process: Process) -> Details:
+        return self.about.get(process.name, Details(process.executable, 0, (f"/{process.unit}",)))
+
+    def user(self, name: str) -> int | None:
+        return self.users.get(name)
+
+    def listening(self, port: int) -> Sequence[Process]:
+        return tuple(one for one in self.content if one.name in self.ports.get(port, ()))
+
     def signal(self, process: Process, number: int) -> bool:
         index = self._index(process)
         if index is None:
             return False
         self.signals.append((number, process.name))
         found = self.content[index]
-        if number == SIGKILL and found.name not in self.immortal:
+        ends = number == SIGKILL or (number == SIGTERM and found.name not in self.stubborn)
+        if ends and found.name not in self.immortal:
             del self.content[index]
             if self.died is not None:
                 self.died(found)

@@ -25,6 +25,10 @@ class FakeUnits:
         if running:
             self.processes_.add(name, unit=name)
 
+    @property
+    def supervisor(self) -> str:
+        return "runit:/nowhere"
+
     def check(self) -> None:
         """A fake supervisor is always there."""
 
@@ -37,12 +41,21 @@ class FakeUnits:
     def processes(self, unit: str) -> Sequence[Process]:
         return [process for process in self.processes_.list() if process.unit == unit]
 
+    def everyone(self) -> Sequence[Process]:
+        return [process for process in self.processes_.list() if process.unit]
+
     def hold(self, units: Sequence[str], *, kill: bool) -> None:
         for name in self._known(units):
             self.held[name] = True
             for process in self.processes(name):
                 if kill or name not in self.stubborn:
                     self.processes_.signal(process, SIGKILL)
+
+    def restart(self, units: Sequence[str]) -> None:
+        for name in self._known(units):
+            for process in self.processes(name):
+                if name not in self.stubborn:
+                    self.processes_.signal(process, SIGKILL)  # and `restart_dead` starts it again
 
     def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:
         return [name for name in units if self.processes(name)]
@@ -58,7 +71,7 @@ class FakeUnits:
     def manual(self, units: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"fake-supervisor release {name}" for name in units)
 
-    def restart(self, dead: Process) -> None:
+    def restart_dead(self, dead: Process) -> None:
         """What a supervisor does when a process of a unit dies."""
         if dead.unit and not self.held.get(dead.unit, True):
             self.processes_.add(dead.name, unit=dead.unit, executable=dead.executable)

@@ -42,6 +42,11 @@ class FakeWorkers:
         worker = self._alive(order_id)
         if worker is None or not worker.deadline_ns:
             return {} if worker is None else {"running": 0}
+        if worker.load == "crash_loop":
+            return {
+                "running": 1,
+                "kills": 0 if self.weak else str(worker.parameters["units"]).count("\n") + 1,
+            }
         if worker.load != "cpu":
             return {"running": 1, "bytes": int(worker.parameters["wanted"]) // (2 if self.weak else 1)}
         return {"running": int(worker.parameters["cores"]), "cpu_ms": 0 if self.weak else 1_000}

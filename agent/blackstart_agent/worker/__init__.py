@@ -1,4 +1,4 @@
-"""Loads: processes that keep a host busy, so that the guardian need not. They import nothing of the rest.
+"""Loads: processes that keep a host busy, so that the guardian need not. They import little of the rest.
 
 `python -m blackstart_agent.worker FD` gets its load over the SEQPACKET socket FD, in JSON, a packet each:
 

@@ -14,7 +14,20 @@ from blackstart_agent.worker.cpu import Cpu
 from blackstart_agent.worker.fill import Fill
 from blackstart_agent.worker.memory import Memory
 
-LOADS: dict[str, Callable[..., Load]] = {"cpu": Cpu, "memory": Memory, "fill": Fill}
+
+def _crash_loop(supervisor: str, units: str, every_ms: int) -> Load:
+    """Imported only here: supervisors are a lot to read for a worker that burns a processor."""
+    from blackstart_agent.worker.crash_loop import CrashLoop
+
+    return CrashLoop(supervisor, units, every_ms)
+
+
+LOADS: dict[str, Callable[..., Load]] = {
+    "cpu": Cpu,
+    "memory": Memory,
+    "fill": Fill,
+    "crash_loop": _crash_loop,
+}
 MAX_PACKET = 65_536
 LEAST_S = 1e-6  # 0 would mean: no timer
 

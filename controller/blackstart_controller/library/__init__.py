@@ -21,6 +21,10 @@ NAMES: Final = (
     "busy-processors",
     "scarce-memory",
     "full-disk",
+    "lost-workers",
+    "stuck-process",
+    "rolling-restart",
+    "crash-loop",
 )
 STARTER: Final = "starter"  # what `experiment init` writes when no template is named
 

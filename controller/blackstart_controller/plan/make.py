@@ -31,7 +31,7 @@ def make_plan(
     )  # not as they enrolled
     flow = unroll(experiment)
     targets = choose_targets(flow.faults, fleet, seed)
-    orders = make_orders(experiment, flow.faults, targets, fleet, ids)
+    orders = make_orders(experiment, flow.faults, targets, fleet, ids, seed)
     hit = frozenset(order.host for order in orders)
     probes, findings = _watch(experiment, fleet, hit, seed)
     findings.extend(find(Draft(experiment, fleet, flow, orders, tuple(probes))))

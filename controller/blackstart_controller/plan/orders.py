@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ def make_orders(
     targets: Sequence[tuple[HostView, ...]],
     fleet: FleetSnapshot,
     ids: Callable[[], str],
+    seed: int,
 ) -> tuple[HostOrder, ...]:
     """Return one order per fault and target, in the document's order, each with its own id.
 
@@ -35,7 +37,7 @@ def make_orders(
             id=ids(),
             host=host.name,
             step=timed.number,
-            fault=fault.for_host(host),
+            fault=fault.for_host(host, _seed(seed, timed.number, host.name)),
             mode=mode,
             at_s=timed.at_ms / 1000,
             hold_s=timed.fault.hold_ms / 1000,
@@ -46,3 +48,8 @@ def make_orders(
         for fault in (fault_of(timed.fault, fleet),)
         for host in hosts
     )
+
+
+def _seed(seed: int, number: int, host: str) -> int:
+    """Return what decides which processes of one host are hit: different on each, and the same every time."""
+    return random.Random(f"{seed}/{number}/{host}").getrandbits(32)  # noqa: S311 - must be repeatable

@@ -24,49 +24,55 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n blackstart_proto/v1/faults.proto\x12\x13\x62lackstart_proto.v1\"\xf7\x04\n\x05\x46\x61ult\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x42\n\x11network_partition\x18\x02 \x01(\x0b\x32%.blackstart_proto.v1.NetworkPartitionH\x00\x12\x38\n\x0cprocess_kill\x18\x03 \x01(\x0b\x32 .blackstart_proto.v1.ProcessKillH\x00\x12:\n\rprocess_pause\x18\x04 \x01(\x0b\x32!.blackstart_proto.v1.ProcessPauseH\x00\x12\x32\n\tunit_stop\x18\x05 \x01(\x0b\x32\x1d.blackstart_proto.v1.UnitStopH\x00\x12:\n\rhost_blackout\x18\x06 \x01(\x0b\x32!.blackstart_proto.v1.HostBlackoutH\x00\x12\x42\n\x11network_blackhole\x18\t \x01(\x0b\x32%.blackstart_proto.v1.NetworkBlackholeH\x00\x12\x38\n\x0cnetwork_loss\x18\x0b \x01(\x0b\x32 .blackstart_proto.v1.NetworkLossH\x00\x12:\n\rresources_cpu\x18\x0c \x01(\x0b\x32!.blackstart_proto.v1.ResourcesCpuH\x00\x12@\n\x10resources_memory\x18\r \x01(\x0b\x32$.blackstart_proto.v1.ResourcesMemoryH\x00\x12\x32\n\tdisk_fill\x18\x0e \x01(\x0b\x32\x1d.blackstart_proto.v1.DiskFillH\x00\x42\x06\n\x04spec\"\x92\x01\n\x10NetworkPartition\x12\r\n\x05peers\x18\x01 \x03(\t\x12\r\n\x05ports\x18\x02 \x03(\r\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.blackstart_proto.v1.Direction\x12-\n\x07verdict\x18\x04 \x01(\x0e\x32\x1c.blackstart_proto.v1.Verdict\"v\n\x10NetworkBlackhole\x12\r\n\x05peers\x18\x01 \x03(\t\x12\r\n\x05ports\x18\x02 \x03(\r\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.blackstart_proto.v1.Direction\x12\x11\n\teverybody\x18\x04 \x01(\x08\"\x82\x01\n\x0bNetworkLoss\x12\r\n\x05peers\x18\x01 \x03(\t\x12\r\n\x05ports\x18\x02 \x03(\r\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.blackstart_proto.v1.Direction\x12\x11\n\teverybody\x18\x04 \x01(\x08\x12\x0f\n\x07percent\x18\x05 \x01(\x01\"A\n\x0fProcessSelector\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x12\n\nexecutable\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"C\n\x0bProcessKill\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\"D\n\x0cProcessPause\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\"\x19\n\x08UnitStop\x12\r\n\x05units\x18\x01 \x03(\t\"@\n\x0cHostBlackout\x12\x30\n\tunits_are\x18\x01 \x01(\x0e\x32\x1d.blackstart_proto.v1.UnitsAre\".\n\x0cResourcesCpu\x12\x0f\n\x07percent\x18\x01 \x01(\r\x12\r\n\x05\x63ores\x18\x02 \x01(\r\"1\n\x0fResourcesMemory\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\x0f\n\x07percent\x18\x02 \x01(\r\":\n\x08\x44iskFill\x12\x0e\n\x06volume\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x0f\n\x07percent\x18\x03 \x01(\r\"\xba\x01\n\x05Order\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12)\n\x05\x66\x61ult\x18\x04 \x01(\x0b\x32\x1a.blackstart_proto.v1.Fault\x12\'\n\x04mode\x18\x05 \x01(\x0e\x32\x19.blackstart_proto.v1.Mode\x12\x10\n\x08lease_ms\x18\x06 \x01(\r\x12\x0f\n\x07hold_ms\x18\x07 \x01(\r\x12\x10\n\x08requires\x18\x08 \x03(\t\"3\n\x03Hit\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\"\x85\x01\n\nResolution\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12&\n\x04hits\x18\x02 \x03(\x0b\x32\x18.blackstart_proto.v1.Hit\x12\x10\n\x08refusals\x18\x03 \x03(\t\x12\x0c\n\x04undo\x18\x04 \x03(\t\x12\r\n\x05rules\x18\x05 \x01(\t\x12\x0e\n\x06\x63laims\x18\x06 \x03(\t*_\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x01\x12\x10\n\x0c\x44IRECTION_IN\x10\x02\x12\x11\n\rDIRECTION_OUT\x10\x03*H\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_DROP\x10\x01\x12\x12\n\x0eVERDICT_REJECT\x10\x02*Q\n\x08UnitsAre\x12\x19\n\x15UNITS_ARE_UNSPECIFIED\x10\x00\x12\x14\n\x10UNITS_ARE_KILLED\x10\x01\x12\x14\n\x10UNITS_ARE_FROZEN\x10\x02*@\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x11\n\rMODE_TETHERED\x10\x01\x12\x0f\n\x0bMODE_SEALED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n blackstart_proto/v1/faults.proto\x12\x13\x62lackstart_proto.v1\"\xb0\x06\n\x05\x46\x61ult\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x42\n\x11network_partition\x18\x02 \x01(\x0b\x32%.blackstart_proto.v1.NetworkPartitionH\x00\x12\x38\n\x0cprocess_kill\x18\x03 \x01(\x0b\x32 .blackstart_proto.v1.ProcessKillH\x00\x12:\n\rprocess_pause\x18\x04 \x01(\x0b\x32!.blackstart_proto.v1.ProcessPauseH\x00\x12\x32\n\tunit_stop\x18\x05 \x01(\x0b\x32\x1d.blackstart_proto.v1.UnitStopH\x00\x12:\n\rhost_blackout\x18\x06 \x01(\x0b\x32!.blackstart_proto.v1.HostBlackoutH\x00\x12>\n\x0fprocess_restart\x18\x07 \x01(\x0b\x32#.blackstart_proto.v1.ProcessRestartH\x00\x12\x38\n\x0cunit_restart\x18\x08 \x01(\x0b\x32 .blackstart_proto.v1.UnitRestartH\x00\x12\x42\n\x11network_blackhole\x18\t \x01(\x0b\x32%.blackstart_proto.v1.NetworkBlackholeH\x00\x12\x38\n\x0cnetwork_loss\x18\x0b \x01(\x0b\x32 .blackstart_proto.v1.NetworkLossH\x00\x12:\n\rresources_cpu\x18\x0c \x01(\x0b\x32!.blackstart_proto.v1.ResourcesCpuH\x00\x12@\n\x10resources_memory\x18\r \x01(\x0b\x32$.blackstart_proto.v1.ResourcesMemoryH\x00\x12\x32\n\tdisk_fill\x18\x0e \x01(\x0b\x32\x1d.blackstart_proto.v1.DiskFillH\x00\x12=\n\x0funit_crash_loop\x18\x0f \x01(\x0b\x32\".blackstart_proto.v1.UnitCrashLoopH\x00\x42\x06\n\x04spec\"\x92\x01\n\x10NetworkPartition\x12\r\n\x05peers\x18\x01 \x03(\t\x12\r\n\x05ports\x18\x02 \x03(\r\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.blackstart_proto.v1.Direction\x12-\n\x07verdict\x18\x04 \x01(\x0e\x32\x1c.blackstart_proto.v1.Verdict\"v\n\x10NetworkBlackhole\x12\r\n\x05peers\x18\x01 \x03(\t\x12\r\n\x05ports\x18\x02 \x03(\r\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.blackstart_proto.v1.Direction\x12\x11\n\teverybody\x18\x04 \x01(\x08\"\x82\x01\n\x0bNetworkLoss\x12\r\n\x05peers\x18\x01 \x03(\t\x12\r\n\x05ports\x18\x02 \x03(\r\x12\x31\n\tdirection\x18\x03 \x01(\x0e\x32\x1e.blackstart_proto.v1.Direction\x12\x11\n\teverybody\x18\x04 \x01(\x08\x12\x0f\n\x07percent\x18\x05 \x01(\x01\"\xa9\x01\n\x0fProcessSelector\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x12\n\nexecutable\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x63group\x18\x04 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x05 \x01(\t\x12\x0c\n\x04port\x18\x06 \x01(\r\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\r\n\x05\x63ount\x18\x08 \x01(\r\x12\x0f\n\x07percent\x18\t \x01(\r\x12\x0c\n\x04seed\x18\n \x01(\x04\"S\n\x0bProcessKill\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\x12\x0e\n\x06signal\x18\x02 \x01(\t\"X\n\x0eProcessRestart\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\x12\x10\n\x08grace_ms\x18\x02 \x01(\r\"D\n\x0cProcessPause\x12\x34\n\x06select\x18\x01 \x01(\x0b\x32$.blackstart_proto.v1.ProcessSelector\"\x19\n\x08UnitStop\x12\r\n\x05units\x18\x01 \x03(\t\"\x1c\n\x0bUnitRestart\x12\r\n\x05units\x18\x01 \x03(\t\"0\n\rUnitCrashLoop\x12\r\n\x05units\x18\x01 \x03(\t\x12\x10\n\x08\x65very_ms\x18\x02 \x01(\r\"@\n\x0cHostBlackout\x12\x30\n\tunits_are\x18\x01 \x01(\x0e\x32\x1d.blackstart_proto.v1.UnitsAre\".\n\x0cResourcesCpu\x12\x0f\n\x07percent\x18\x01 \x01(\r\x12\r\n\x05\x63ores\x18\x02 \x01(\r\"1\n\x0fResourcesMemory\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\x0f\n\x07percent\x18\x02 \x01(\r\":\n\x08\x44iskFill\x12\x0e\n\x06volume\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x0f\n\x07percent\x18\x03 \x01(\r\"\xba\x01\n\x05Order\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12)\n\x05\x66\x61ult\x18\x04 \x01(\x0b\x32\x1a.blackstart_proto.v1.Fault\x12\'\n\x04mode\x18\x05 \x01(\x0e\x32\x19.blackstart_proto.v1.Mode\x12\x10\n\x08lease_ms\x18\x06 \x01(\r\x12\x0f\n\x07hold_ms\x18\x07 \x01(\r\x12\x10\n\x08requires\x18\x08 \x03(\t\"3\n\x03Hit\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\"\x85\x01\n\nResolution\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12&\n\x04hits\x18\x02 \x03(\x0b\x32\x18.blackstart_proto.v1.Hit\x12\x10\n\x08refusals\x18\x03 \x03(\t\x12\x0c\n\x04undo\x18\x04 \x03(\t\x12\r\n\x05rules\x18\x05 \x01(\t\x12\x0e\n\x06\x63laims\x18\x06 \x03(\t*_\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44IRECTION_BOTH\x10\x01\x12\x10\n\x0c\x44IRECTION_IN\x10\x02\x12\x11\n\rDIRECTION_OUT\x10\x03*H\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_DROP\x10\x01\x12\x12\n\x0eVERDICT_REJECT\x10\x02*Q\n\x08UnitsAre\x12\x19\n\x15UNITS_ARE_UNSPECIFIED\x10\x00\x12\x14\n\x10UNITS_ARE_KILLED\x10\x01\x12\x14\n\x10UNITS_ARE_FROZEN\x10\x02*@\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x11\n\rMODE_TETHERED\x10\x01\x12\x0f\n\x0bMODE_SEALED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'blackstart_proto.v1.faults_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTION']._serialized_start=1929
-  _globals['_DIRECTION']._serialized_end=2024
-  _globals['_VERDICT']._serialized_start=2026
-  _globals['_VERDICT']._serialized_end=2098
-  _globals['_UNITSARE']._serialized_start=2100
-  _globals['_UNITSARE']._serialized_end=2181
-  _globals['_MODE']._serialized_start=2183
-  _globals['_MODE']._serialized_end=2247
+  _globals['_DIRECTION']._serialized_start=2405
+  _globals['_DIRECTION']._serialized_end=2500
+  _globals['_VERDICT']._serialized_start=2502
+  _globals['_VERDICT']._serialized_end=2574
+  _globals['_UNITSARE']._serialized_start=2576
+  _globals['_UNITSARE']._serialized_end=2657
+  _globals['_MODE']._serialized_start=2659
+  _globals['_MODE']._serialized_end=2723
   _globals['_FAULT']._serialized_start=58
-  _globals['_FAULT']._serialized_end=689
-  _globals['_NETWORKPARTITION']._serialized_start=692
-  _globals['_NETWORKPARTITION']._serialized_end=838
-  _globals['_NETWORKBLACKHOLE']._serialized_start=840
-  _globals['_NETWORKBLACKHOLE']._serialized_end=958
-  _globals['_NETWORKLOSS']._serialized_start=961
-  _globals['_NETWORKLOSS']._serialized_end=1091
-  _globals['_PROCESSSELECTOR']._serialized_start=1093
-  _globals['_PROCESSSELECTOR']._serialized_end=1158
-  _globals['_PROCESSKILL']._serialized_start=1160
-  _globals['_PROCESSKILL']._serialized_end=1227
-  _globals['_PROCESSPAUSE']._serialized_start=1229
-  _globals['_PROCESSPAUSE']._serialized_end=1297
-  _globals['_UNITSTOP']._serialized_start=1299
-  _globals['_UNITSTOP']._serialized_end=1324
-  _globals['_HOSTBLACKOUT']._serialized_start=1326
-  _globals['_HOSTBLACKOUT']._serialized_end=1390
-  _globals['_RESOURCESCPU']._serialized_start=1392
-  _globals['_RESOURCESCPU']._serialized_end=1438
-  _globals['_RESOURCESMEMORY']._serialized_start=1440
-  _globals['_RESOURCESMEMORY']._serialized_end=1489
-  _globals['_DISKFILL']._serialized_start=1491
-  _globals['_DISKFILL']._serialized_end=1549
-  _globals['_ORDER']._serialized_start=1552
-  _globals['_ORDER']._serialized_end=1738
-  _globals['_HIT']._serialized_start=1740
-  _globals['_HIT']._serialized_end=1791
-  _globals['_RESOLUTION']._serialized_start=1794
-  _globals['_RESOLUTION']._serialized_end=1927
+  _globals['_FAULT']._serialized_end=874
+  _globals['_NETWORKPARTITION']._serialized_start=877
+  _globals['_NETWORKPARTITION']._serialized_end=1023
+  _globals['_NETWORKBLACKHOLE']._serialized_start=1025
+  _globals['_NETWORKBLACKHOLE']._serialized_end=1143
+  _globals['_NETWORKLOSS']._serialized_start=1146
+  _globals['_NETWORKLOSS']._serialized_end=1276
+  _globals['_PROCESSSELECTOR']._serialized_start=1279
+  _globals['_PROCESSSELECTOR']._serialized_end=1448
+  _globals['_PROCESSKILL']._serialized_start=1450
+  _globals['_PROCESSKILL']._serialized_end=1533
+  _globals['_PROCESSRESTART']._serialized_start=1535
+  _globals['_PROCESSRESTART']._serialized_end=1623
+  _globals['_PROCESSPAUSE']._serialized_start=1625
+  _globals['_PROCESSPAUSE']._serialized_end=1693
+  _globals['_UNITSTOP']._serialized_start=1695
+  _globals['_UNITSTOP']._serialized_end=1720
+  _globals['_UNITRESTART']._serialized_start=1722
+  _globals['_UNITRESTART']._serialized_end=1750
+  _globals['_UNITCRASHLOOP']._serialized_start=1752
+  _globals['_UNITCRASHLOOP']._serialized_end=1800
+  _globals['_HOSTBLACKOUT']._serialized_start=1802
+  _globals['_HOSTBLACKOUT']._serialized_end=1866
+  _globals['_RESOURCESCPU']._serialized_start=1868
+  _globals['_RESOURCESCPU']._serialized_end=1914
+  _globals['_RESOURCESMEMORY']._serialized_start=1916
+  _globals['_RESOURCESMEMORY']._serialized_end=1965
+  _globals['_DISKFILL']._serialized_start=1967
+  _globals['_DISKFILL']._serialized_end=2025
+  _globals['_ORDER']._serialized_start=2028
+  _globals['_ORDER']._serialized_end=2214
+  _globals['_HIT']._serialized_start=2216
+  _globals['_HIT']._serialized_end=2267
+  _globals['_RESOLUTION']._serialized_start=2270
+  _globals['_RESOLUTION']._serialized_end=2403
 # @@protoc_insertion_point(module_scope)

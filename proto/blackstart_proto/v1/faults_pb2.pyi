@@ -115,11 +115,14 @@ class Fault(_message.Message):
     PROCESS_PAUSE_FIELD_NUMBER: _builtins.int
     UNIT_STOP_FIELD_NUMBER: _builtins.int
     HOST_BLACKOUT_FIELD_NUMBER: _builtins.int
+    PROCESS_RESTART_FIELD_NUMBER: _builtins.int
+    UNIT_RESTART_FIELD_NUMBER: _builtins.int
     NETWORK_BLACKHOLE_FIELD_NUMBER: _builtins.int
     NETWORK_LOSS_FIELD_NUMBER: _builtins.int
     RESOURCES_CPU_FIELD_NUMBER: _builtins.int
     RESOURCES_MEMORY_FIELD_NUMBER: _builtins.int
     DISK_FILL_FIELD_NUMBER: _builtins.int
+    UNIT_CRASH_LOOP_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The dotted name, so that an agent that does not know the kind can still refuse it by name."""
     @_builtins.property
@@ -133,6 +136,10 @@ class Fault(_message.Message):
     @_builtins.property
     def host_blackout(self) -> Global___HostBlackout: ...
     @_builtins.property
+    def process_restart(self) -> Global___ProcessRestart: ...
+    @_builtins.property
+    def unit_restart(self) -> Global___UnitRestart: ...
+    @_builtins.property
     def network_blackhole(self) -> Global___NetworkBlackhole: ...
     @_builtins.property
     def network_loss(self) -> Global___NetworkLoss: ...
@@ -142,6 +149,8 @@ class Fault(_message.Message):
     def resources_memory(self) -> Global___ResourcesMemory: ...
     @_builtins.property
     def disk_fill(self) -> Global___DiskFill: ...
+    @_builtins.property
+    def unit_crash_loop(self) -> Global___UnitCrashLoop: ...
     def __init__(
         self,
         *,
@@ -151,17 +160,20 @@ class Fault(_message.Message):
         process_pause: Global___ProcessPause | None = ...,
         unit_stop: Global___UnitStop | None = ...,
         host_blackout: Global___HostBlackout | None = ...,
+        process_restart: Global___ProcessRestart | None = ...,
+        unit_restart: Global___UnitRestart | None = ...,
         network_blackhole: Global___NetworkBlackhole | None = ...,
         network_loss: Global___NetworkLoss | None = ...,
         resources_cpu: Global___ResourcesCpu | None = ...,
         resources_memory: Global___ResourcesMemory | None = ...,
         disk_fill: Global___DiskFill | None = ...,
+        unit_crash_loop: Global___UnitCrashLoop | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill", "unit_crash_loop"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
@@ -274,29 +286,56 @@ Global___NetworkLoss: _TypeAlias = NetworkLoss  # noqa: Y015
 
 @_typing.final
 class ProcessSelector(_message.Message):
-    """Which processes of a host. Exactly one of unit, executable and name is set."""
+    """Which processes of a host. Exactly one of unit, executable, name, cgroup, argv, port and user is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UNIT_FIELD_NUMBER: _builtins.int
     EXECUTABLE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    CGROUP_FIELD_NUMBER: _builtins.int
+    ARGV_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """every process of this unit"""
     executable: _builtins.str
     """absolute path of the program file"""
     name: _builtins.str
     """exact command name, as in /proc/PID/comm"""
+    cgroup: _builtins.str
+    """absolute path in the hierarchy of control groups; groups below it count"""
+    argv: _builtins.str
+    """shell-style pattern of the whole command line, words joined by blanks"""
+    port: _builtins.int
+    """those that listen there, TCP or UDP"""
+    user: _builtins.str
+    """name or number of the effective user"""
+    count: _builtins.int
+    """At most one of these: how many of them, chosen by the seed. Neither: all."""
+    percent: _builtins.int
+    """rounded up, so never none"""
+    seed: _builtins.int
     def __init__(
         self,
         *,
         unit: _builtins.str = ...,
         executable: _builtins.str = ...,
         name: _builtins.str = ...,
+        cgroup: _builtins.str = ...,
+        argv: _builtins.str = ...,
+        port: _builtins.int = ...,
+        user: _builtins.str = ...,
+        count: _builtins.int = ...,
+        percent: _builtins.int = ...,
+        seed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["executable", b"executable", "name", b"name", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "cgroup", b"cgroup", "count", b"count", "executable", b"executable", "name", b"name", "percent", b"percent", "port", b"port", "seed", b"seed", "unit", b"unit", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -304,25 +343,54 @@ Global___ProcessSelector: _TypeAlias = ProcessSelector  # noqa: Y015
 
 @_typing.final
 class ProcessKill(_message.Message):
-    """Send SIGKILL once. The supervisor may start it again: the restart is what is measured."""
+    """Send a signal once. The supervisor may start it again: the restart is what is measured."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SELECT_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    signal: _builtins.str
+    """a name such as "TERM"; empty: "KILL" """
     @_builtins.property
     def select(self) -> Global___ProcessSelector: ...
     def __init__(
         self,
         *,
         select: Global___ProcessSelector | None = ...,
+        signal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["select", b"select"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["select", b"select"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["select", b"select", "signal", b"signal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProcessKill: _TypeAlias = ProcessKill  # noqa: Y015
+
+@_typing.final
+class ProcessRestart(_message.Message):
+    """SIGTERM, and SIGKILL for what is left after grace_ms. Their supervisor has to start them again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELECT_FIELD_NUMBER: _builtins.int
+    GRACE_MS_FIELD_NUMBER: _builtins.int
+    grace_ms: _builtins.int
+    @_builtins.property
+    def select(self) -> Global___ProcessSelector: ...
+    def __init__(
+        self,
+        *,
+        select: Global___ProcessSelector | None = ...,
+        grace_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["select", b"select"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grace_ms", b"grace_ms", "select", b"select"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessRestart: _TypeAlias = ProcessRestart  # noqa: Y015
 
 @_typing.final
 class ProcessPause(_message.Message):
@@ -367,6 +435,53 @@ class UnitStop(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnitStop: _TypeAlias = UnitStop  # noqa: Y015
+
+@_typing.final
+class UnitRestart(_message.Message):
+    """Stopped and started again at once, as an administrator would."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def units(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        units: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnitRestart: _TypeAlias = UnitRestart  # noqa: Y015
+
+@_typing.final
+class UnitCrashLoop(_message.Message):
+    """Killed at T0, and every_ms after each start again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNITS_FIELD_NUMBER: _builtins.int
+    EVERY_MS_FIELD_NUMBER: _builtins.int
+    every_ms: _builtins.int
+    @_builtins.property
+    def units(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        units: _abc.Iterable[_builtins.str] | None = ...,
+        every_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_ms", b"every_ms", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnitCrashLoop: _TypeAlias = UnitCrashLoop  # noqa: Y015
 
 @_typing.final
 class HostBlackout(_message.Message):

@@ -29,6 +29,19 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Details:
+    """What is looked up of one process only when a fault asks for it.
+
+    `argv` is its command line, words joined by blanks; `uid` its effective user; `groups` its control groups
+    (one in the unified hierarchy, one for each controller in the old one).
+    """
+
+    argv: str = ""
+    uid: int = -1
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One supervised service. `held` means: down, and the supervisor was told not to start it."""
 
@@ -63,6 +76,18 @@ class Processes(Protocol):
         """Whether exactly this process (pid and start time) still runs; a zombie does not."""
         ...
 
+    def details(self, process: Process) -> Details:
+        """What is known of it; nothing when it is gone."""
+        ...
+
+    def user(self, name: str) -> int | None:
+        """The number of a user of this host; None when there is none of that name."""
+        ...
+
+    def listening(self, port: int) -> Sequence[Process]:
+        """Those that listen on this TCP port, or have bound this UDP port, in any network namespace."""
+        ...
+
     def signal(self, process: Process, number: int) -> bool:
         """Send a signal through a pidfd, after checking the start time. False when the process is gone."""
         ...
@@ -74,6 +99,11 @@ class Processes(Protocol):
 
 class Units(Protocol):
     """The host's supervisor: systemd on a real host, runit in the lab."""
+
+    @property
+    def supervisor(self) -> str:
+        """Which one it is, as `supervisor` in agent.toml says it."""
+        ...
 
     def check(self) -> None:
         """Raises Unsupported when this supervisor is not there."""
@@ -89,8 +119,16 @@ class Units(Protocol):
         """Every process of the unit, children included."""
         ...
 
+    def everyone(self) -> Sequence[Process]:
+        """Every process of every unit."""
+        ...
+
     def hold(self, units: Sequence[str], *, kill: bool) -> None:
         """Begin to stop the units and keep them down; returns quickly. `kill`: SIGKILL, no stop command."""
+        ...
+
+    def restart(self, units: Sequence[str]) -> None:
+        """Begin to stop the units and to start them again, as an administrator would; returns quickly."""
         ...
 
     def settle(self, units: Sequence[str], *, timeout_s: float) -> Sequence[str]:

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias, get_args
 from blackstart_controller.plan.faults.disk import DiskFill
 from blackstart_controller.plan.faults.host import HostBlackout
 from blackstart_controller.plan.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
-from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause
+from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause, ProcessRestart
 from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
-from blackstart_controller.plan.faults.unit import UnitStop
+from blackstart_controller.plan.faults.unit import UnitCrashLoop, UnitRestart, UnitStop
 from blackstart_controller.plan.fleet import FleetSnapshot
 from blackstart_controller.spec.faults import Breakage
 
@@ -22,7 +22,10 @@ FaultData: TypeAlias = (
     | NetworkLoss
     | ProcessKill
     | ProcessPause
+    | ProcessRestart
     | UnitStop
+    | UnitRestart
+    | UnitCrashLoop
     | HostBlackout
     | ResourcesCpu
     | ResourcesMemory

@@ -25,8 +25,8 @@ class PlannedFault(ABC):
     def of(cls, spec: Any, fleet: FleetSnapshot) -> Self:
         """Return what a document asks for: no selector of hosts and no name of a site is left in it."""
 
-    def for_host(self, host: HostView) -> Self:
-        """Return what of it is for this host."""
+    def for_host(self, host: HostView, seed: int) -> Self:
+        """Return what of it is for this host; `seed` is this step's and this host's own."""
         return self
 
     @abstractmethod

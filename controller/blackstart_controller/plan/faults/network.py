@@ -21,7 +21,7 @@ class OnPackets(PlannedFault):
     ports: tuple[int, ...] = ()
     direction: Direction = "both"
 
-    def for_host(self, host: HostView) -> Self:
+    def for_host(self, host: HostView, seed: int) -> Self:
         return replace(self, peers=without_own(self.peers, host))
 
     def to_whom(self) -> str:

@@ -17,14 +17,28 @@ from blackstart_controller.spec.faults.network import (
     LossStep,
     Partition,
 )
-from blackstart_controller.spec.faults.process import Freeze, Kill, KillProcess, PauseProcess
+from blackstart_controller.spec.faults.process import (
+    Freeze,
+    Kill,
+    KillProcess,
+    PauseProcess,
+    Restarted,
+    RestartProcess,
+)
 from blackstart_controller.spec.faults.resources import (
     BusyCpu,
     BusyCpuStep,
     TakenMemory,
     TakenMemoryStep,
 )
-from blackstart_controller.spec.faults.unit import Down, StopUnits
+from blackstart_controller.spec.faults.unit import (
+    CrashLooping,
+    CrashUnits,
+    Down,
+    RestartUnits,
+    StartedAnew,
+    StopUnits,
+)
 
 FaultStep: TypeAlias = (
     SiteBlackout
@@ -34,12 +48,27 @@ FaultStep: TypeAlias = (
     | LossStep
     | KillProcess
     | PauseProcess
+    | RestartProcess
     | StopUnits
+    | RestartUnits
+    | CrashUnits
     | BusyCpuStep
     | TakenMemoryStep
     | FullDiskStep
 )
 OnHosts: TypeAlias = (
-    Blackout | Cut | Blackhole | Loss | Kill | Freeze | Down | BusyCpu | TakenMemory | FullDisk
+    Blackout
+    | Cut
+    | Blackhole
+    | Loss
+    | Kill
+    | Freeze
+    | Restarted
+    | Down
+    | StartedAnew
+    | CrashLooping
+    | BusyCpu
+    | TakenMemory
+    | FullDisk
 )
 Breakage: TypeAlias = SiteBlackout | OnHosts
