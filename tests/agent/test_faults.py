@@ -12,16 +12,24 @@ from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.disk import DiskFill
 from blackstart_agent.faults.network import (
-    Direction,
     NetworkBlackhole,
+    NetworkDuplicate,
     NetworkLoss,
     NetworkPartition,
     Verdict,
 )
+from blackstart_agent.faults.packets import Direction, Protocol
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.reset import NetworkReset
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
 from blackstart_agent.faults.select import Selector
+from blackstart_agent.faults.shape import (
+    NetworkBandwidth,
+    NetworkCorrupt,
+    NetworkDelay,
+    NetworkReorder,
+)
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_agent.policy import Volume
 from blackstart_agent.testing import FakeHost
@@ -44,6 +52,15 @@ EXAMPLES: tuple[Fault, ...] = (
     NetworkBlackhole(("10.2.0.0/16",), ports=(80,)),
     NetworkBlackhole((), all=True),
     NetworkLoss((), direction=Direction.OUT, all=True, percent=12.5),
+    NetworkPartition(("10.2.0.0/16",), protocol=Protocol.ICMP),
+    NetworkDuplicate(("10.2.0.0/16",), percent=50),
+    NetworkReset((), all=True),
+    NetworkDelay((), all=True, delay_ms=20, jitter_ms=5),
+    NetworkReorder(("10.2.0.0/16",), percent=25, delay_ms=10),
+    NetworkCorrupt(("10.2.0.0/16",), percent=1, protocol=Protocol.UDP),
+    NetworkBandwidth(("fd00:2::/32",), ports=(80,), bits_per_s=1_000_000),
+    HostBlackout(),
+    HostBlackout(frozen=True),
     ProcessKill(Selector(unit="redis")),
     ProcessKill(Selector(executable="/usr/bin/nginx")),
     ProcessKill(Selector(unit="redis", percent=50, seed=7), signal="HUP"),
@@ -57,9 +74,8 @@ EXAMPLES: tuple[Fault, ...] = (
     DiskFill("data", percent=95),
     ResourcesCpu(percent=80),
     ResourcesMemory(percent=90),
-    HostBlackout(),
-    HostBlackout(frozen=True),
 )
+CUTS = EXAMPLES[:15]
 ENDS_AT_ONCE = {"process.kill", "process.restart", "unit.restart"}  # nothing of them lasts
 STEPS = ("nothing", "stage", "fire", "finish")
 every_fault = pytest.mark.parametrize("fault", EXAMPLES, ids=lambda fault: fault.kind)
@@ -153,7 +169,7 @@ def test_after_a_reboot_there_is_nothing_left_and_revert_signals_nobody(fault: F
     assert host == FakeHost() and not host.processes.signals
 
 
-@pytest.mark.parametrize("fault", EXAMPLES[:6] + EXAMPLES[-2:], ids=lambda fault: fault.kind)
+@pytest.mark.parametrize("fault", CUTS, ids=lambda fault: fault.kind)
 def test_a_cut_ends_by_itself_at_its_lease_and_renewal_moves_the_lease(fault: Fault) -> None:
     host = FakeHost()
     undo = carry_out(fault, host, "fire")
@@ -166,7 +182,7 @@ def test_a_cut_ends_by_itself_at_its_lease_and_renewal_moves_the_lease(fault: Fa
     assert not host.nft.open_elements(family, table)
 
 
-@pytest.mark.parametrize("fault", EXAMPLES[:6] + EXAMPLES[-2:], ids=lambda fault: fault.kind)
+@pytest.mark.parametrize("fault", CUTS, ids=lambda fault: fault.kind)
 def test_a_deadline_that_has_passed_never_opens_a_gate(fault: Fault) -> None:
     host = FakeHost()
     undo = carry_out(fault, host, "stage")

@@ -11,16 +11,24 @@ from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.decode import KNOWN_NAMES, decode
 from blackstart_agent.faults.disk import DiskFill
 from blackstart_agent.faults.network import (
-    Direction,
     NetworkBlackhole,
+    NetworkDuplicate,
     NetworkLoss,
     NetworkPartition,
     Verdict,
 )
+from blackstart_agent.faults.packets import Direction, Protocol
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.reset import NetworkReset
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
 from blackstart_agent.faults.select import Selector
+from blackstart_agent.faults.shape import (
+    NetworkBandwidth,
+    NetworkCorrupt,
+    NetworkDelay,
+    NetworkReorder,
+)
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_proto.v1 import faults_pb2 as pb
 
@@ -45,6 +53,55 @@ CASES: tuple[tuple[pb.Fault, Fault], ...] = (
     (
         pb.Fault(kind="network.loss", network_loss=pb.NetworkLoss(everybody=True, percent=2.5)),
         NetworkLoss((), all=True, percent=2.5),
+    ),
+    (
+        pb.Fault(
+            kind="network.partition",
+            network_partition=pb.NetworkPartition(peers=["10.0.0.1"], protocol=pb.PROTOCOL_UDP),
+        ),
+        NetworkPartition(("10.0.0.1",), protocol=Protocol.UDP),
+    ),
+    (
+        pb.Fault(kind="network.reset", network_reset=pb.NetworkReset(peers=["10.0.0.1"], ports=[80])),
+        NetworkReset(("10.0.0.1",), (80,)),
+    ),
+    (
+        pb.Fault(
+            kind="network.delay",
+            network_delay=pb.NetworkDelay(
+                everybody=True, delay_ms=20, jitter_ms=2, distribution=pb.DISTRIBUTION_PARETO
+            ),
+        ),
+        NetworkDelay((), all=True, delay_ms=20, jitter_ms=2, distribution="pareto"),
+    ),
+    (
+        pb.Fault(
+            kind="network.reorder",
+            network_reorder=pb.NetworkReorder(
+                peers=["10.0.0.1"], direction=pb.DIRECTION_IN, percent=25, delay_ms=3
+            ),
+        ),
+        NetworkReorder(("10.0.0.1",), direction=Direction.IN, percent=25, delay_ms=3),
+    ),
+    (
+        pb.Fault(kind="network.corrupt", network_corrupt=pb.NetworkCorrupt(everybody=True, percent=1)),
+        NetworkCorrupt((), all=True, percent=1),
+    ),
+    (
+        pb.Fault(
+            kind="network.duplicate",
+            network_duplicate=pb.NetworkDuplicate(
+                everybody=True, percent=1, ports=[53], protocol=pb.PROTOCOL_UDP
+            ),
+        ),
+        NetworkDuplicate((), (53,), all=True, percent=1, protocol=Protocol.UDP),
+    ),
+    (
+        pb.Fault(
+            kind="network.bandwidth",
+            network_bandwidth=pb.NetworkBandwidth(everybody=True, bits_per_s=1_000_000),
+        ),
+        NetworkBandwidth((), all=True, bits_per_s=1_000_000),
     ),
     (
         pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=SELECT)),
@@ -112,10 +169,8 @@ def test_there_is_a_case_for_every_kind() -> None:
 
 
 def test_an_unknown_kind_is_refused_by_name() -> None:
-    with pytest.raises(
-        InvalidOrder, match=r'fault "network.delay": not known to this agent .*; it knows disk'
-    ):
-        decode(order(pb.Fault(kind="network.delay")))
+    with pytest.raises(InvalidOrder, match=r'fault "disk.slow": not known to this agent .*; it knows disk'):
+        decode(order(pb.Fault(kind="disk.slow")))
 
 
 def test_a_required_name_that_is_not_known_is_refused_by_name() -> None:

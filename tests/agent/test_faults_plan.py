@@ -12,7 +12,8 @@ from blackstart_agent.faults import cut
 from blackstart_agent.faults.base import Surroundings
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.crash_loop import UnitCrashLoop
-from blackstart_agent.faults.network import Direction, NetworkPartition
+from blackstart_agent.faults.network import NetworkPartition
+from blackstart_agent.faults.packets import Direction
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.restart import UnitRestart
 from blackstart_agent.faults.select import Selector

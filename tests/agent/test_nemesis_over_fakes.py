@@ -30,6 +30,18 @@ ORDERS = (
     pb.Fault(kind="network.partition", network_partition=pb.NetworkPartition(peers=["10.2.0.0/16"])),
     pb.Fault(kind="network.blackhole", network_blackhole=pb.NetworkBlackhole(everybody=True)),
     pb.Fault(kind="network.loss", network_loss=pb.NetworkLoss(peers=["10.2.0.0/16"], percent=20)),
+    pb.Fault(kind="network.reset", network_reset=pb.NetworkReset(everybody=True)),
+    pb.Fault(kind="network.duplicate", network_duplicate=pb.NetworkDuplicate(everybody=True, percent=9)),
+    pb.Fault(kind="network.delay", network_delay=pb.NetworkDelay(everybody=True, delay_ms=20)),
+    pb.Fault(
+        kind="network.reorder",
+        network_reorder=pb.NetworkReorder(peers=["10.2.0.0/16"], percent=9, delay_ms=5),
+    ),
+    pb.Fault(kind="network.corrupt", network_corrupt=pb.NetworkCorrupt(everybody=True, percent=9)),
+    pb.Fault(
+        kind="network.bandwidth",
+        network_bandwidth=pb.NetworkBandwidth(peers=["10.2.0.0/16"], bits_per_s=1_000_000),
+    ),
     pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=REDIS)),
     pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=REDIS)),
     pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=pb.ProcessSelector(name="cron"))),

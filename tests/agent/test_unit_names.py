@@ -35,7 +35,7 @@ def test_a_unit_that_is_called_by_its_alias_is_stopped_under_its_own_name() -> N
 @pytest.mark.parametrize("fault", [ProcessKill(Selector(unit="redis")), ProcessPause(Selector(unit="redis"))])
 def test_processes_of_an_alias_are_found_and_recorded_by_the_unit(fault: ProcessKill | ProcessPause) -> None:
     prepared = fault.prepare(host(), AROUND)
-    assert prepared.undo["unit"] == REDIS
+    assert prepared.undo["select"]["unit"] == REDIS  # type: ignore[call-overload,index]
     assert len(prepared.hits) == 1
 
 

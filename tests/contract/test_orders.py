@@ -10,7 +10,17 @@ from blackstart_controller.plan import model
 from blackstart_controller.plan.faults import FaultData
 from blackstart_controller.plan.faults.disk import DiskFill
 from blackstart_controller.plan.faults.host import HostBlackout
-from blackstart_controller.plan.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
+from blackstart_controller.plan.faults.network import (
+    NetworkBandwidth,
+    NetworkBlackhole,
+    NetworkCorrupt,
+    NetworkDelay,
+    NetworkDuplicate,
+    NetworkLoss,
+    NetworkPartition,
+    NetworkReorder,
+    NetworkReset,
+)
 from blackstart_controller.plan.faults.process import (
     ProcessKill,
     ProcessPause,
@@ -28,6 +38,13 @@ FAULTS: tuple[FaultData, ...] = (
     NetworkPartition(("10.1.0.0/16",)),
     NetworkBlackhole((), everybody=True),
     NetworkLoss(("10.1.0.0/16",), direction="out", percent=2.5),
+    NetworkPartition(("10.1.0.0/16",), protocol="icmp"),
+    NetworkReset((), (80,), everybody=True),
+    NetworkDelay((), everybody=True, delay_ms=20, jitter_ms=2, distribution="normal"),
+    NetworkReorder(("10.1.0.0/16",), percent=25, delay_ms=5),
+    NetworkCorrupt(("10.1.0.0/16",), percent=1, protocol="udp"),
+    NetworkDuplicate(("10.1.0.0/16",), percent=1, protocol="udp"),
+    NetworkBandwidth((), everybody=True, bits_per_s=1_000_000),
     ProcessKill(REDIS),
     ProcessKill(ProcessSelector(executable="/usr/bin/redis-server")),
     ProcessPause(ProcessSelector(name="redis-server")),

@@ -10,17 +10,35 @@ from blackstart_agent.faults.base import TABLE_PREFIX, Fault
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.disk import DiskFill
-from blackstart_agent.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
+from blackstart_agent.faults.network import (
+    NetworkBlackhole,
+    NetworkDuplicate,
+    NetworkLoss,
+    NetworkPartition,
+)
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
+from blackstart_agent.faults.reset import NetworkReset
 from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
+from blackstart_agent.faults.shape import (
+    NetworkBandwidth,
+    NetworkCorrupt,
+    NetworkDelay,
+    NetworkReorder,
+)
 from blackstart_agent.faults.unit import UnitStop
 from blackstart_agent.host.ports import Host
 
 FAULTS: dict[str, type[Fault]] = {
     NetworkPartition.kind: NetworkPartition,
     NetworkBlackhole.kind: NetworkBlackhole,
+    NetworkReset.kind: NetworkReset,
     NetworkLoss.kind: NetworkLoss,
+    NetworkDelay.kind: NetworkDelay,
+    NetworkReorder.kind: NetworkReorder,
+    NetworkCorrupt.kind: NetworkCorrupt,
+    NetworkDuplicate.kind: NetworkDuplicate,
+    NetworkBandwidth.kind: NetworkBandwidth,
     ProcessKill.kind: ProcessKill,
     ProcessPause.kind: ProcessPause,
     ProcessRestart.kind: ProcessRestart,

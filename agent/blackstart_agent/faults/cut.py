@@ -19,6 +19,10 @@ from blackstart_agent.errors import HostError
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
+# What a packet must be besides, and what happens to it then.
+Verdicts: TypeAlias = "Sequence[tuple[str, str]]"
+
+COPIED = 0x00800000  # a bit of a packet's mark
 PRIORITY = -500  # before every other table, conntrack and defragmentation
 MAX_LEASE_MS = 24 * 60 * 60 * 1000
 NANOSECONDS_PER_MS = 1_000_000
@@ -46,11 +50,26 @@ class Cut:
     incoming: bool = True
     outgoing: bool = True
     spared: Spared = Spared()
+    protocol: str = ""  # tcp, udp, sctp or icmp (ICMPv6 too); empty: every one
     share: int = WHOLE  # so many of 100,000 packets; all of them: a cut cable, which ARP does not pass
 
 
 def drop_table(cut: Cut) -> str:
     """A netdev table that loses packets silently at the interfaces, as a cut cable does."""
+    return _netdev(cut, _drop(cut.share))
+
+
+def duplicate_table(cut: Cut) -> str:
+    """A netdev table that sends a share of the packets twice.
+
+    The copy passes the hook again, so the first is marked: else a copy would be copied.
+    """
+    some = f"meta mark and {COPIED:#x} == 0 {_some(cut.share)}"
+    again = f"{some}meta mark set meta mark or {COPIED:#x} dup to"
+    return _netdev(cut, [(f'oifname "{device}" ', f'{again} "{device}"') for device in cut.interfaces])
+
+
+def _netdev(cut: Cut, verdicts: Verdicts) -> str:
     body = [*_peer_sets(cut), "set gate {", "type ifname", "flags timeout", "}"]
     devices = ", ".join(f'"{name}"' for name in cut.interfaces)
     for hook, key, chain, wanted in (
@@ -58,7 +77,7 @@ def drop_table(cut: Cut) -> str:
         ("egress", "oifname", "outgoing", cut.outgoing),
     ):
         if wanted:
-            rules = (*_discovery(cut, chain), *_spared(cut, chain), *_verdicts(cut, chain, _drop(cut.share)))
+            rules = (*_discovery(cut, chain), *_spared(cut, chain), *_verdicts(cut, chain, verdicts))
             body += [f"chain {chain} {{", *rules, "}"]
             head = f"type filter hook {hook} devices = {{ {devices} }} priority {PRIORITY}; policy accept;"
             body += [f"chain {hook} {{", head, f"{key} @gate jump {chain}", "}"]
@@ -71,6 +90,20 @@ def reject_table(cut: Cut) -> str:
     Our own refusals pass the output hook too and must leave, so resets and unreachables are let out.
     Neighbour discovery stays: without it an IPv6 peer would wait in silence instead of being refused.
     """
+    return _inet(cut, _rejects(cut.protocol), _OWN_REFUSALS)
+
+
+def queue_table(cut: Cut, queue: int, *, by_mark: bool) -> str:
+    """An inet table that hands packets to a worker, which lets each go on when it is due.
+
+    Nobody reads the queue: packets pass as if there were no rule. `by_mark`: for a kernel whose nf_tables
+    has no queue; a rule of iptables hands on what has the queue's number as its mark.
+    """
+    verdict = f"meta mark set {queue}" if by_mark else f"queue num {queue} bypass"
+    return _inet(cut, (("", verdict),), ())
+
+
+def _inet(cut: Cut, verdicts: Verdicts, let_out: Sequence[str]) -> str:
     body = [*_peer_sets(cut), "set gate {", "type nf_proto", "flags timeout", "}"]
     forward: list[str] = []
     for hook, key, chain, wanted in (
@@ -78,8 +111,8 @@ def reject_table(cut: Cut) -> str:
         ("output", "oifname", "outgoing", cut.outgoing),
     ):
         if wanted:
-            let_out = _OWN_REFUSALS if chain == "outgoing" else ()
-            rules = (*let_out, f"{DISCOVERY} accept", *_spared(cut, chain), *_verdicts(cut, chain, _REJECT))
+            leaves = let_out if chain == "outgoing" else ()
+            rules = (*leaves, f"{DISCOVERY} accept", *_spared(cut, chain), *_verdicts(cut, chain, verdicts))
             body += [f"chain {chain} {{", *rules, "}"]
             gate = f'{key} != "lo" meta nfproto @gate jump {chain}'
             body += [f"chain {hook} {{", _inet_hook(hook), gate, "}"]
@@ -111,6 +144,10 @@ def renew_gate(family: str, table: str, elements: Sequence[str], lease_ms: int) 
             open_gate(family, table, elements, lease_ms),
         )
     )
+
+
+def close_gate(family: str, table: str) -> str:
+    return f"flush set {family} {table} gate"
 
 
 def delete_table(family: str, table: str) -> str:
@@ -177,14 +214,23 @@ def _peer_sets(cut: Cut) -> list[str]:
     return lines
 
 
-_DROP = (("", "drop"),)
+_DROP: Verdicts = (("", "drop"),)
 
 
-def _drop(share: int) -> Sequence[tuple[str, str]]:
-    return _DROP if share >= WHOLE else (("", f"numgen random mod {WHOLE} < {share} drop"),)
+def _drop(share: int) -> Verdicts:
+    return _DROP if share >= WHOLE else (("", f"{_some(share)}drop"),)
 
 
-_REJECT = (("meta l4proto tcp ", "reject with tcp reset"), ("", "reject with icmpx admin-prohibited"))
+def _some(share: int) -> str:
+    """A share of the packets, each by itself; all of them need no number."""
+    return f"numgen random mod {WHOLE} < {share} " if share < WHOLE else ""
+
+
+def _rejects(protocol: str) -> Verdicts:
+    reset, told = ("meta l4proto tcp ", "reject with tcp reset"), ("", "reject with icmpx admin-prohibited")
+    return (reset, told) if not protocol else (("", reset[1]),) if protocol == "tcp" else (told,)
+
+
 _OWN_REFUSALS = (
     "tcp flags rst accept",
     "icmp type destination-unreachable accept",
@@ -192,29 +238,39 @@ _OWN_REFUSALS = (
 )
 
 
-def _verdicts(cut: Cut, chain: str, verdicts: Sequence[tuple[str, str]]) -> list[str]:
+def _verdicts(cut: Cut, chain: str, verdicts: Verdicts) -> list[str]:
     """The rules that end a packet, once the gate has matched and nothing spared it."""
     if cut.peers is None:
-        return [f"{ports}{verdict}" for ports in _port_matches(cut.ports) for _, verdict in verdicts]
+        return [f"{ports}{match}{verdict}" for ports in _port_matches(cut) for match, verdict in verdicts]
     end = "saddr" if chain == "incoming" else "daddr"
     lines: list[str] = []
     for version, word in ((4, "ip"), (6, "ip6")):
         if any(net.version == version for net in cut.peers):
-            for ports in _port_matches(cut.ports):
+            for ports in _port_matches(cut):
                 lines += [
                     f"{word} {end} @peers{version} {ports}{match}{verdict}" for match, verdict in verdicts
                 ]
-    cuts_whole_hosts = not cut.ports and verdicts is _DROP
+    cuts_whole_hosts = not cut.ports and not cut.protocol and verdicts is _DROP
     if cuts_whole_hosts and any(net.version == 4 for net in cut.peers):
         lines.append(f"arp {end} ip @peers4 drop")
     return lines
 
 
-def _port_matches(ports: Sequence[int]) -> list[str]:
-    if not ports:
-        return [""]
-    head = "meta l4proto { tcp, udp, sctp }"
-    return [f"{head} th {end} {_listed(ports)} " for end in ("sport", "dport")]
+def _port_matches(cut: Cut) -> list[str]:
+    """What tells the packets that are meant by their protocol and ports."""
+    if not cut.ports:
+        return [f"meta l4proto {_PROTOCOLS[cut.protocol]} " if cut.protocol else ""]
+    head = f"meta l4proto {_PROTOCOLS[cut.protocol or 'with ports']}"
+    return [f"{head} th {end} {_listed(cut.ports)} " for end in ("sport", "dport")]
+
+
+_PROTOCOLS = {
+    "with ports": "{ tcp, udp, sctp }",
+    "tcp": "tcp",
+    "udp": "udp",
+    "sctp": "sctp",
+    "icmp": "{ icmp, ipv6-icmp }",
+}
 
 
 def _spared(cut: Cut, chain: str) -> list[str]:
@@ -233,7 +289,7 @@ def _spared(cut: Cut, chain: str) -> list[str]:
 def _discovery(cut: Cut, chain: str) -> list[str]:
     """ARP and neighbour discovery with the next hops, else their link-layer addresses are forgotten."""
     end = "saddr" if chain == "incoming" else "daddr"
-    rules: list[str] = []
+    rules = [f"{DISCOVERY} accept"] if cut.protocol == "icmp" else []
     for hop in cut.spared.next_hops:
         if isinstance(hop, ipaddress.IPv4Address):
             rules.append(f"arp {end} ip {hop} accept")

@@ -25,6 +25,7 @@ chain outgoing {{
 arp daddr ip 192.0.2.1 drop
 ip daddr 192.0.2.1 tcp dport 1 drop
 ip6 daddr 2001:db8::1 numgen random mod 100000 < 1 drop
+meta mark and 0x800000 == 0 meta mark set meta mark or 0x800000 dup to "lo"
 }}
 chain egress {{
 type filter hook egress device "lo" priority -500; policy accept;
@@ -91,6 +92,12 @@ def renew(host: Host, undo: Undo, deadline_ns: int) -> None:
     """The gate closes at the new deadline instead of the old one."""
     lease = cut.lease_ms(deadline_ns, host.clock.monotonic_ns())
     host.nft.run(cut.renew_gate(text(undo, "family"), text(undo, "table"), texts(undo, "gate"), lease))
+
+
+def close(host: Host, undo: Undo) -> None:
+    """The gate is closed, whether it was open or not; the table stays. No such table is fine."""
+    if leftovers(host, undo):
+        host.nft.run(cut.close_gate(text(undo, "family"), text(undo, "table")))
 
 
 def unproved(host: Host, undo: Undo) -> list[str]:

@@ -69,8 +69,12 @@ def prepared(
 ) -> Prepared:
     """What its worker needs to know, and how the worker is ended by hand."""
     undo: dict[str, Json] = {"order": around.order_id, "load": load, "parameters": dict(parameters)}
-    by_hand = f"kill -9 $(grep -lsz BLACKSTART_ORDER={around.order_id} /proc/[0-9]*/environ | cut -d/ -f3)"
-    return Prepared((Hit(load, target, effect),), undo, (by_hand,))
+    return Prepared((Hit(load, target, effect),), undo, (by_hand(around.order_id),))
+
+
+def by_hand(order_id: str) -> str:
+    """The shell command that ends an order's worker."""
+    return f"kill -9 $(grep -lsz BLACKSTART_ORDER={order_id} /proc/[0-9]*/environ | cut -d/ -f3)"
 
 
 def parameters_of(undo: Undo) -> dict[str, int | str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from signal import Signals
 from typing import ClassVar, Self
 
 from blackstart_proto.v1 import faults_pb2 as pb
@@ -23,7 +22,7 @@ from blackstart_agent.faults.base import (
     Undo,
 )
 from blackstart_agent.faults.undo import of_this_boot, process_rows, processes, text
-from blackstart_agent.host.ports import SIGCONT, SIGSTOP, Host, Process
+from blackstart_agent.host.ports import SIGCONT, SIGSTOP, Host, Process, Signals
 
 DEATH_TIMEOUT_S = 5.0
 # All but those that stop and wake a process, which need an end, and those that tell it of its own doings.

@@ -7,10 +7,12 @@ from pathlib import Path
 from blackstart_agent.errors import ConfigError
 from blackstart_agent.host.capacity import LinuxCapacity
 from blackstart_agent.host.clock import LinuxClock
+from blackstart_agent.host.connections import LinuxConnections
 from blackstart_agent.host.network import LinuxNetwork
 from blackstart_agent.host.nft import LinuxNft
 from blackstart_agent.host.ports import Units
 from blackstart_agent.host.process import LinuxProcesses
+from blackstart_agent.host.queues import LinuxQueues
 from blackstart_agent.host.units_runit import RunitUnits
 from blackstart_agent.host.units_systemd import SystemdUnits
 from blackstart_agent.host.workers import LinuxWorkers
@@ -26,6 +28,8 @@ class LinuxHost:
         self._processes = LinuxProcesses()
         self._units = units_of(supervisor)
         self._network = LinuxNetwork()
+        self._connections = LinuxConnections()
+        self._queues = LinuxQueues(self._nft)
         self._clock = LinuxClock()
         self._workers = LinuxWorkers()
         self._capacity = LinuxCapacity()
@@ -45,6 +49,14 @@ class LinuxHost:
     @property
     def network(self) -> LinuxNetwork:
         return self._network
+
+    @property
+    def connections(self) -> LinuxConnections:
+        return self._connections
+
+    @property
+    def queues(self) -> LinuxQueues:
+        return self._queues
 
     @property
     def clock(self) -> LinuxClock:

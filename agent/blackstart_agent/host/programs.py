@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from blackstart_agent.errors import HostError, Unsupported
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_PACKAGES = {"ip": "iproute2", "systemctl": "systemd", "sv": "runit"}
+_PACKAGES = {
+    "ip": "iproute2",
+    "ss": "iproute2",
+    "iptables-legacy": "iptables",
+    "ip6tables-legacy": "iptables",
+    "systemctl": "systemd",
+    "sv": "runit",
+}
 
 
 def find(name: str) -> str:

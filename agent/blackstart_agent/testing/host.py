@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blackstart_agent.testing.clock import FakeClock
-from blackstart_agent.testing.network import FakeNetwork
+from blackstart_agent.testing.network import FakeConnections, FakeNetwork, FakeQueues
 from blackstart_agent.testing.nft import FakeNft
 from blackstart_agent.testing.processes import FakeProcesses
 from blackstart_agent.testing.units import FakeUnits
@@ -21,6 +21,8 @@ class FakeHost:
         self._processes = FakeProcesses(self._clock)
         self._units = FakeUnits(self._processes)
         self._network = FakeNetwork()
+        self._connections = FakeConnections()
+        self._queues = FakeQueues()
         self._workers = FakeWorkers(self._clock)
         self._capacity = FakeCapacity()
         self._processes.died = self._units.restart_dead
@@ -49,6 +51,14 @@ class FakeHost:
         return self._network
 
     @property
+    def connections(self) -> FakeConnections:
+        return self._connections
+
+    @property
+    def queues(self) -> FakeQueues:
+        return self._queues
+
+    @property
     def workers(self) -> FakeWorkers:
         return self._workers
 
@@ -61,6 +71,8 @@ class FakeHost:
         self._clock.boot += "+"
         self._nft.content.clear()
         self._workers.content.clear()
+        self._queues.content.clear()
+        self._connections.content.clear()
         names = [process for process in self._processes.content if not process.unit]
         self._processes.content.clear()
         for process in names:
@@ -79,4 +91,4 @@ class FakeHost:
         return f"FakeHost{self._state()!r}"
 
     def _state(self) -> tuple[object, ...]:
-        return self._nft, self._processes, self._units, self._network, self._workers
+        return self._nft, self._processes, self._units, self._network, self._queues, self._workers

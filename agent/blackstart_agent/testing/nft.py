@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from blackstart_agent.errors import HostError
 from blackstart_agent.testing.clock import NANOSECONDS_PER_MS, FakeClock
 
-_HEAD = re.compile(r"(create table|table|delete table|add element|delete element) (\S+) (\S+)\s*(gate)?\s*")
+_HEAD = re.compile(
+    r"(create table|table|delete table|add element|delete element|flush set) (\S+) (\S+)\s*(gate)?\s*"
+)
 _ELEMENT = re.compile(r'("[^"]+"|\w+)(?: timeout (\d+)ms)?')
 
 
@@ -71,6 +73,8 @@ class FakeNft:
             raise HostError(f"Error: Could not process rule: No such file or directory\n{command}")
         if verb == "delete table":
             del content[key]
+        elif verb == "flush set":
+            content[key].gate.clear()
         else:
             self._elements(verb, command[head.end() :], content[key].gate)
 

@@ -22,11 +22,18 @@ def _crash_loop(supervisor: str, units: str, every_ms: int) -> Load:
     return CrashLoop(supervisor, units, every_ms)
 
 
+def _shape(**rules: int | str) -> Load:
+    from blackstart_agent.worker.shape import Shape
+
+    return Shape(**rules)  # type: ignore[arg-type]
+
+
 LOADS: dict[str, Callable[..., Load]] = {
     "cpu": Cpu,
     "memory": Memory,
     "fill": Fill,
     "crash_loop": _crash_loop,
+    "shape": _shape,
 }
 MAX_PACKET = 65_536
 LEAST_S = 1e-6  # 0 would mean: no timer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 PR_SET_PDEATHSIG = 1
+PR_SET_TIMERSLACK = 29
+FIRST = -20
 FIRST_TO_DIE = "1000"
 
 
@@ -66,6 +69,13 @@ def _die_with(worker: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != worker:  # it died before we asked
         os._exit(0)
+
+
+def sharpen() -> None:
+    """This process sleeps as exactly as the kernel can, and is scheduled before others if that is allowed."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
 
 
 def _read(pid: int, name: str) -> str:

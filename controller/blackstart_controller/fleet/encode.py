@@ -70,7 +70,8 @@ def _fill(message: Message, data: Any) -> None:
         elif isinstance(value, tuple):
             getattr(message, field.name).extend(value)
         elif (enum := descriptor.enum_type) is not None:
-            setattr(message, field.name, enum.values_by_name[_enum_name(enum.name, value)].number)
+            if value:  # an empty one is the default of the contract
+                setattr(message, field.name, enum.values_by_name[_enum_name(enum.name, value)].number)
         else:
             setattr(message, field.name, value)
 

@@ -63,6 +63,58 @@ VERDICT_REJECT: Verdict.ValueType  # 2
 """an answer that refuses, as from a firewall"""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
+class _Protocol:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Protocol.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROTOCOL_UNSPECIFIED: _Protocol.ValueType  # 0
+    """every protocol"""
+    PROTOCOL_TCP: _Protocol.ValueType  # 1
+    PROTOCOL_UDP: _Protocol.ValueType  # 2
+    PROTOCOL_SCTP: _Protocol.ValueType  # 3
+    PROTOCOL_ICMP: _Protocol.ValueType  # 4
+    """ICMPv6 too, but for neighbour discovery"""
+
+class Protocol(_Protocol, metaclass=_ProtocolEnumTypeWrapper): ...
+
+PROTOCOL_UNSPECIFIED: Protocol.ValueType  # 0
+"""every protocol"""
+PROTOCOL_TCP: Protocol.ValueType  # 1
+PROTOCOL_UDP: Protocol.ValueType  # 2
+PROTOCOL_SCTP: Protocol.ValueType  # 3
+PROTOCOL_ICMP: Protocol.ValueType  # 4
+"""ICMPv6 too, but for neighbour discovery"""
+Global___Protocol: _TypeAlias = Protocol  # noqa: Y015
+
+class _Distribution:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DistributionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Distribution.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISTRIBUTION_UNSPECIFIED: _Distribution.ValueType  # 0
+    """uniform"""
+    DISTRIBUTION_UNIFORM: _Distribution.ValueType  # 1
+    """delay - jitter to delay + jitter"""
+    DISTRIBUTION_NORMAL: _Distribution.ValueType  # 2
+    """jitter is the standard deviation"""
+    DISTRIBUTION_PARETO: _Distribution.ValueType  # 3
+    """never less than delay, jitter more on average, with a long tail"""
+
+class Distribution(_Distribution, metaclass=_DistributionEnumTypeWrapper): ...
+
+DISTRIBUTION_UNSPECIFIED: Distribution.ValueType  # 0
+"""uniform"""
+DISTRIBUTION_UNIFORM: Distribution.ValueType  # 1
+"""delay - jitter to delay + jitter"""
+DISTRIBUTION_NORMAL: Distribution.ValueType  # 2
+"""jitter is the standard deviation"""
+DISTRIBUTION_PARETO: Distribution.ValueType  # 3
+"""never less than delay, jitter more on average, with a long tail"""
+Global___Distribution: _TypeAlias = Distribution  # noqa: Y015
+
 class _UnitsAre:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -123,6 +175,12 @@ class Fault(_message.Message):
     RESOURCES_MEMORY_FIELD_NUMBER: _builtins.int
     DISK_FILL_FIELD_NUMBER: _builtins.int
     UNIT_CRASH_LOOP_FIELD_NUMBER: _builtins.int
+    NETWORK_RESET_FIELD_NUMBER: _builtins.int
+    NETWORK_DELAY_FIELD_NUMBER: _builtins.int
+    NETWORK_REORDER_FIELD_NUMBER: _builtins.int
+    NETWORK_CORRUPT_FIELD_NUMBER: _builtins.int
+    NETWORK_DUPLICATE_FIELD_NUMBER: _builtins.int
+    NETWORK_BANDWIDTH_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The dotted name, so that an agent that does not know the kind can still refuse it by name."""
     @_builtins.property
@@ -151,6 +209,18 @@ class Fault(_message.Message):
     def disk_fill(self) -> Global___DiskFill: ...
     @_builtins.property
     def unit_crash_loop(self) -> Global___UnitCrashLoop: ...
+    @_builtins.property
+    def network_reset(self) -> Global___NetworkReset: ...
+    @_builtins.property
+    def network_delay(self) -> Global___NetworkDelay: ...
+    @_builtins.property
+    def network_reorder(self) -> Global___NetworkReorder: ...
+    @_builtins.property
+    def network_corrupt(self) -> Global___NetworkCorrupt: ...
+    @_builtins.property
+    def network_duplicate(self) -> Global___NetworkDuplicate: ...
+    @_builtins.property
+    def network_bandwidth(self) -> Global___NetworkBandwidth: ...
     def __init__(
         self,
         *,
@@ -168,12 +238,18 @@ class Fault(_message.Message):
         resources_memory: Global___ResourcesMemory | None = ...,
         disk_fill: Global___DiskFill | None = ...,
         unit_crash_loop: Global___UnitCrashLoop | None = ...,
+        network_reset: Global___NetworkReset | None = ...,
+        network_delay: Global___NetworkDelay | None = ...,
+        network_reorder: Global___NetworkReorder | None = ...,
+        network_corrupt: Global___NetworkCorrupt | None = ...,
+        network_duplicate: Global___NetworkDuplicate | None = ...,
+        network_bandwidth: Global___NetworkBandwidth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_blackhole", b"network_blackhole", "network_loss", b"network_loss", "network_partition", b"network_partition", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill", "unit_crash_loop"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill", "unit_crash_loop", "network_reset", "network_delay", "network_reorder", "network_corrupt", "network_duplicate", "network_bandwidth"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
@@ -189,8 +265,10 @@ class NetworkPartition(_message.Message):
     PORTS_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
     verdict: Global___Verdict.ValueType
+    protocol: Global___Protocol.ValueType
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """IPv4 and IPv6 networks in CIDR form. The controller has expanded sites and hosts into addresses."""
@@ -206,10 +284,11 @@ class NetworkPartition(_message.Message):
         ports: _abc.Iterable[_builtins.int] | None = ...,
         direction: Global___Direction.ValueType = ...,
         verdict: Global___Verdict.ValueType = ...,
+        protocol: Global___Protocol.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "peers", b"peers", "ports", b"ports", "protocol", b"protocol", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,9 +304,11 @@ class NetworkBlackhole(_message.Message):
     PORTS_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     EVERYBODY_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
     everybody: _builtins.bool
     """there are no peers, and all are meant; never so by an empty list alone"""
+    protocol: Global___Protocol.ValueType
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -239,14 +320,44 @@ class NetworkBlackhole(_message.Message):
         ports: _abc.Iterable[_builtins.int] | None = ...,
         direction: Global___Direction.ValueType = ...,
         everybody: _builtins.bool = ...,
+        protocol: Global___Protocol.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "everybody", b"everybody", "peers", b"peers", "ports", b"ports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "everybody", b"everybody", "peers", b"peers", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkBlackhole: _TypeAlias = NetworkBlackhole  # noqa: Y015
+
+@_typing.final
+class NetworkReset(_message.Message):
+    """TCP connections are reset, and new ones refused with a reset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    EVERYBODY_FIELD_NUMBER: _builtins.int
+    everybody: _builtins.bool
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+        everybody: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["everybody", b"everybody", "peers", b"peers", "ports", b"ports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkReset: _TypeAlias = NetworkReset  # noqa: Y015
 
 @_typing.final
 class NetworkLoss(_message.Message):
@@ -259,10 +370,12 @@ class NetworkLoss(_message.Message):
     DIRECTION_FIELD_NUMBER: _builtins.int
     EVERYBODY_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     direction: Global___Direction.ValueType
     everybody: _builtins.bool
     percent: _builtins.float
     """0.001 to 100"""
+    protocol: Global___Protocol.ValueType
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -275,14 +388,211 @@ class NetworkLoss(_message.Message):
         direction: Global___Direction.ValueType = ...,
         everybody: _builtins.bool = ...,
         percent: _builtins.float = ...,
+        protocol: Global___Protocol.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "everybody", b"everybody", "peers", b"peers", "percent", b"percent", "ports", b"ports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "everybody", b"everybody", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkLoss: _TypeAlias = NetworkLoss  # noqa: Y015
+
+@_typing.final
+class NetworkDelay(_message.Message):
+    """Packets arrive later, in each direction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    EVERYBODY_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    DELAY_MS_FIELD_NUMBER: _builtins.int
+    JITTER_MS_FIELD_NUMBER: _builtins.int
+    DISTRIBUTION_FIELD_NUMBER: _builtins.int
+    direction: Global___Direction.ValueType
+    everybody: _builtins.bool
+    protocol: Global___Protocol.ValueType
+    delay_ms: _builtins.float
+    jitter_ms: _builtins.float
+    distribution: Global___Distribution.ValueType
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+        direction: Global___Direction.ValueType = ...,
+        everybody: _builtins.bool = ...,
+        protocol: Global___Protocol.ValueType = ...,
+        delay_ms: _builtins.float = ...,
+        jitter_ms: _builtins.float = ...,
+        distribution: Global___Distribution.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "direction", b"direction", "distribution", b"distribution", "everybody", b"everybody", "jitter_ms", b"jitter_ms", "peers", b"peers", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkDelay: _TypeAlias = NetworkDelay  # noqa: Y015
+
+@_typing.final
+class NetworkReorder(_message.Message):
+    """A share of the packets overtakes the others, which wait for delay_ms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    EVERYBODY_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    DELAY_MS_FIELD_NUMBER: _builtins.int
+    direction: Global___Direction.ValueType
+    everybody: _builtins.bool
+    protocol: Global___Protocol.ValueType
+    percent: _builtins.float
+    delay_ms: _builtins.float
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+        direction: Global___Direction.ValueType = ...,
+        everybody: _builtins.bool = ...,
+        protocol: Global___Protocol.ValueType = ...,
+        percent: _builtins.float = ...,
+        delay_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "direction", b"direction", "everybody", b"everybody", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkReorder: _TypeAlias = NetworkReorder  # noqa: Y015
+
+@_typing.final
+class NetworkCorrupt(_message.Message):
+    """A share of the packets has one bit flipped; no checksum is mended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    EVERYBODY_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    direction: Global___Direction.ValueType
+    everybody: _builtins.bool
+    protocol: Global___Protocol.ValueType
+    percent: _builtins.float
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+        direction: Global___Direction.ValueType = ...,
+        everybody: _builtins.bool = ...,
+        protocol: Global___Protocol.ValueType = ...,
+        percent: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "everybody", b"everybody", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkCorrupt: _TypeAlias = NetworkCorrupt  # noqa: Y015
+
+@_typing.final
+class NetworkDuplicate(_message.Message):
+    """A share of the packets that this host sends leaves it twice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    EVERYBODY_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    everybody: _builtins.bool
+    protocol: Global___Protocol.ValueType
+    percent: _builtins.float
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+        everybody: _builtins.bool = ...,
+        protocol: Global___Protocol.ValueType = ...,
+        percent: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["everybody", b"everybody", "peers", b"peers", "percent", b"percent", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkDuplicate: _TypeAlias = NetworkDuplicate  # noqa: Y015
+
+@_typing.final
+class NetworkBandwidth(_message.Message):
+    """All matching packets of one direction together get no more than this."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    EVERYBODY_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    BITS_PER_S_FIELD_NUMBER: _builtins.int
+    direction: Global___Direction.ValueType
+    everybody: _builtins.bool
+    protocol: Global___Protocol.ValueType
+    bits_per_s: _builtins.int
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+        direction: Global___Direction.ValueType = ...,
+        everybody: _builtins.bool = ...,
+        protocol: Global___Protocol.ValueType = ...,
+        bits_per_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits_per_s", b"bits_per_s", "direction", b"direction", "everybody", b"everybody", "peers", b"peers", "ports", b"ports", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkBandwidth: _TypeAlias = NetworkBandwidth  # noqa: Y015
 
 @_typing.final
 class ProcessSelector(_message.Message):

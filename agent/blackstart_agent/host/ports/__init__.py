@@ -10,7 +10,10 @@ from signal import SIGCONT as SIGCONT
 from signal import SIGKILL as SIGKILL
 from signal import SIGSTOP as SIGSTOP
 from signal import SIGTERM as SIGTERM
+from signal import Signals as Signals
 from typing import TYPE_CHECKING, Protocol
+
+from blackstart_agent.host.ports.network import Connections, Network, Queues
 
 if TYPE_CHECKING:  # which need Process from here
     from blackstart_agent.host.ports.workers import Capacity, Workers
@@ -144,18 +147,6 @@ class Units(Protocol):
         ...
 
 
-class Network(Protocol):
-    def interfaces(self) -> Sequence[str]:
-        """Names of the interfaces that lead out of this host (everything but loopback)."""
-        ...
-
-    def gateways(self, address: str) -> Sequence[str]:
-        """Next hops towards `address`, or the address itself when it is on a link of this host."""
-        ...
-
-    def addresses(self) -> Sequence[str]: ...
-
-
 class Clock(Protocol):
     def monotonic_ns(self) -> int: ...
 
@@ -179,6 +170,10 @@ class Host(Protocol):
     def units(self) -> Units: ...
     @property
     def network(self) -> Network: ...
+    @property
+    def connections(self) -> Connections: ...
+    @property
+    def queues(self) -> Queues: ...
     @property
     def clock(self) -> Clock: ...
     @property

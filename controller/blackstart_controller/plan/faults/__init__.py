@@ -9,7 +9,17 @@ from typing import Any, Final, TypeAlias, get_args
 
 from blackstart_controller.plan.faults.disk import DiskFill
 from blackstart_controller.plan.faults.host import HostBlackout
-from blackstart_controller.plan.faults.network import NetworkBlackhole, NetworkLoss, NetworkPartition
+from blackstart_controller.plan.faults.network import (
+    NetworkBandwidth,
+    NetworkBlackhole,
+    NetworkCorrupt,
+    NetworkDelay,
+    NetworkDuplicate,
+    NetworkLoss,
+    NetworkPartition,
+    NetworkReorder,
+    NetworkReset,
+)
 from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause, ProcessRestart
 from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
 from blackstart_controller.plan.faults.unit import UnitCrashLoop, UnitRestart, UnitStop
@@ -19,7 +29,13 @@ from blackstart_controller.spec.faults import Breakage
 FaultData: TypeAlias = (
     NetworkPartition
     | NetworkBlackhole
+    | NetworkReset
     | NetworkLoss
+    | NetworkDelay
+    | NetworkReorder
+    | NetworkCorrupt
+    | NetworkDuplicate
+    | NetworkBandwidth
     | ProcessKill
     | ProcessPause
     | ProcessRestart

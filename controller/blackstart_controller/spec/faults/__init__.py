@@ -10,12 +10,24 @@ from typing import TypeAlias
 from blackstart_controller.spec.faults.disk import FullDisk, FullDiskStep
 from blackstart_controller.spec.faults.host import Blackout, HostBlackout, SiteBlackout
 from blackstart_controller.spec.faults.network import (
+    Bandwidth,
+    BandwidthStep,
     Blackhole,
     BlackholeStep,
+    Corrupt,
+    CorruptStep,
     Cut,
+    Delay,
+    DelayStep,
+    Duplicate,
+    DuplicateStep,
     Loss,
     LossStep,
     Partition,
+    Reorder,
+    ReorderStep,
+    Reset,
+    ResetStep,
 )
 from blackstart_controller.spec.faults.process import (
     Freeze,
@@ -45,7 +57,13 @@ FaultStep: TypeAlias = (
     | HostBlackout
     | Partition
     | BlackholeStep
+    | ResetStep
     | LossStep
+    | DelayStep
+    | ReorderStep
+    | CorruptStep
+    | DuplicateStep
+    | BandwidthStep
     | KillProcess
     | PauseProcess
     | RestartProcess
@@ -60,7 +78,13 @@ OnHosts: TypeAlias = (
     Blackout
     | Cut
     | Blackhole
+    | Reset
     | Loss
+    | Delay
+    | Reorder
+    | Corrupt
+    | Duplicate
+    | Bandwidth
     | Kill
     | Freeze
     | Restarted
