@@ -132,8 +132,15 @@ def _delay(kind: str, name: str, value: float, low: float) -> None:
         raise InvalidOrder(f"{kind}: {name} must be {low:g} to {MAX_DELAY_MS}, got {value:g}")
 
 
-def _common(kind: str, spec: Any) -> tuple[Any, ...]:
-    return tuple(spec.peers), tuple(spec.ports), direction_of(kind, spec), spec.everybody
+def _common(kind: str, spec: Any) -> dict[str, Any]:
+    """Which packets are meant, of any message of this family."""
+    return {
+        "peers": tuple(spec.peers),
+        "ports": tuple(spec.ports),
+        "direction": direction_of(kind, spec),
+        "all": spec.everybody,
+        "protocol": protocol_of(kind, spec),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +164,8 @@ class NetworkDelay(Shaped):
     @classmethod
     def of(cls, spec: pb.NetworkDelay) -> Self:
         distribution = word(cls.kind, spec, "distribution") or "uniform"
-        some = (*_common(cls.kind, spec), spec.delay_ms, spec.jitter_ms, distribution)
-        return cls(*some, protocol=protocol_of(cls.kind, spec))
+        times = {"delay_ms": spec.delay_ms, "jitter_ms": spec.jitter_ms}
+        return cls(**_common(cls.kind, spec), **times, distribution=distribution)
 
     @property
     def longest_ms(self) -> int:
@@ -192,8 +199,7 @@ class NetworkReorder(Shaped):
 
     @classmethod
     def of(cls, spec: pb.NetworkReorder) -> Self:
-        some = (*_common(cls.kind, spec), spec.percent, spec.delay_ms)
-        return cls(*some, protocol=protocol_of(cls.kind, spec))
+        return cls(**_common(cls.kind, spec), percent=spec.percent, delay_ms=spec.delay_ms)
 
     @property
     def longest_ms(self) -> int:
@@ -224,8 +230,7 @@ class NetworkCorrupt(Shaped):
 
     @classmethod
     def of(cls, spec: pb.NetworkCorrupt) -> Self:
-        some = (*_common(cls.kind, spec), spec.percent)
-        return cls(*some, protocol=protocol_of(cls.kind, spec))
+        return cls(**_common(cls.kind, spec), percent=spec.percent)
 
     @property
     def longest_ms(self) -> int:
@@ -258,8 +263,7 @@ class NetworkBandwidth(Shaped):
 
     @classmethod
     def of(cls, spec: pb.NetworkBandwidth) -> Self:
-        some = (*_common(cls.kind, spec), spec.bits_per_s)
-        return cls(*some, protocol=protocol_of(cls.kind, spec))
+        return cls(**_common(cls.kind, spec), bits_per_s=spec.bits_per_s)
 
     @property
     def longest_ms(self) -> int:
