@@ -164,8 +164,8 @@ class NetworkDelay(Shaped):
     @classmethod
     def of(cls, spec: pb.NetworkDelay) -> Self:
         distribution = word(cls.kind, spec, "distribution") or "uniform"
-        times = {"delay_ms": spec.delay_ms, "jitter_ms": spec.jitter_ms}
-        return cls(**_common(cls.kind, spec), **times, distribution=distribution)
+        later = _common(cls.kind, spec) | {"delay_ms": spec.delay_ms, "jitter_ms": spec.jitter_ms}
+        return cls(**later, distribution=distribution)
 
     @property
     def longest_ms(self) -> int:
