@@ -335,3 +335,14 @@ def test_what_cannot_be_is_refused(net: Rig) -> None:
     ):
         with pytest.raises(VictimError, match=text):
             net.victim.prepare(fault)
+
+
+def test_the_commands_for_doing_it_by_hand_leave_nothing(net: Rig) -> None:
+    order = fired(net, delay(300))
+    try:
+        for command in order.manual:
+            if not command.startswith("nft"):  # our own table is the agent's alone while that lives
+                net.victim.run("sh", "-c", command)
+        assert "NFQUEUE" not in net.victim.run("sh", "-c", "iptables-legacy-save 2>/dev/null || true")
+    finally:
+        order.revert()

@@ -63,7 +63,8 @@ class Shaped(OnAnybody):
         }
 
     def by_hand(self, undo: Undo) -> tuple[str, ...]:
-        return (by_hand(text(undo, "order")),)
+        led = host_rules(number(undo, "queue")) if flag(undo, "by_mark") else ()
+        return (*led, by_hand(text(undo, "order")))
 
     @classmethod
     def claims(cls, undo: Undo) -> Held:
@@ -118,6 +119,14 @@ class Shaped(OnAnybody):
         ]
 
 
+def host_rules(queue: int) -> tuple[str, ...]:
+    """The shell command that takes the rules of iptables away which lead to the queue."""
+    rule = f"-m mark --mark {queue:#x} -j NFQUEUE --queue-num {queue} --queue-bypass"
+    each = f"$program-legacy -t mangle -D $chain {rule}"
+    loops = "for program in iptables ip6tables; do for chain in INPUT FORWARD OUTPUT; do"
+    return (f"{loops} {each}; done; done",)
+
+
 def _queue_of(table: str) -> int:
     """A number for each order, as good as unique: a queue that is taken is an error of staging."""
     return FIRST_QUEUE + int(table.removeprefix("blackstart_")[:12], 16) % QUEUES
@@ -164,7 +173,7 @@ class NetworkDelay(Shaped):
     @classmethod
     def of(cls, spec: pb.NetworkDelay) -> Self:
         distribution = word(cls.kind, spec, "distribution") or "uniform"
-        later = _common(cls.kind, spec) | {"delay_ms": spec.delay_ms, "jitter_ms": spec.jitter_ms}
+        later = {**_common(cls.kind, spec), "delay_ms": spec.delay_ms, "jitter_ms": spec.jitter_ms}
         return cls(**later, distribution=distribution)
 
     @property
