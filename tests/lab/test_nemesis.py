@@ -50,6 +50,7 @@ lease: {int(LEASE_S)}s
 steps:
   - {{fault: host.blackout, on: host=dark, for: {int(HOLD_S)}s}}
   - {{fault: network.partition, on: host=cut, from: {{cidr: [10.0.0.0/8, "fd00::/8"]}}, for: {int(HOLD_S)}s}}
+  - {{fault: network.delay, on: host=cut, delay: 20ms, for: {int(HOLD_S)}s}}
   - {{fault: process.pause, on: host=cut, unit: idle, for: {int(HOLD_S)}s}}
   - {{fault: unit.stop, on: host=cut, units: [web], for: {int(HOLD_S)}s}}
   - {{fault: resources.cpu, on: host=cut, percent: 10, cores: 1, for: {int(HOLD_S)}s}}

@@ -23,6 +23,9 @@ T = TypeVar("T")
 PARTS = {"link": "blackstart_agent.link", "sentry": "guardian.sentry"}
 
 
+_IPTABLES = ("iptables-legacy", "ip6tables-legacy")
+
+
 @dataclass(frozen=True, slots=True)
 class Lab:
     state: LabState
@@ -89,6 +92,7 @@ class Lab:
         """Everything on a host that a fault could have left; empty: clean."""
         return [
             *self._tables(host),
+            *self._queues(host),
             *self._stopped(host, except_pids),
             *self._workers(host),
             *self._units_down(host),
@@ -106,6 +110,10 @@ class Lab:
         return [
             line for line in self._enter(host, "nft", "list", "tables").splitlines() if "blackstart" in line
         ]
+
+    def _queues(self, host: str) -> list[str]:
+        listed = [self._enter(host, program, "-t", "mangle", "-S") for program in _IPTABLES]
+        return [line for text in listed for line in text.splitlines() if "NFQUEUE" in line]
 
     def _stopped(self, host: str, except_pids: Sequence[int]) -> list[str]:
         stopped = []
