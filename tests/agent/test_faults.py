@@ -11,6 +11,7 @@ from blackstart_agent.faults.base import NOTHING_HELD, Fault, Surroundings, Undo
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.disk import DiskFill
+from blackstart_agent.faults.dns import NetworkDns
 from blackstart_agent.faults.network import (
     NetworkBlackhole,
     NetworkDuplicate,
@@ -59,6 +60,7 @@ EXAMPLES: tuple[Fault, ...] = (
     NetworkReorder(("10.2.0.0/16",), percent=25, delay_ms=10),
     NetworkCorrupt(("10.2.0.0/16",), percent=1, protocol=Protocol.UDP),
     NetworkBandwidth(("fd00:2::/32",), ports=(80,), bits_per_s=1_000_000),
+    NetworkDns.asked(("*.example.com",), "nxdomain"),
     HostBlackout(),
     HostBlackout(frozen=True),
     ProcessKill(Selector(unit="redis")),
@@ -75,7 +77,7 @@ EXAMPLES: tuple[Fault, ...] = (
     ResourcesCpu(percent=80),
     ResourcesMemory(percent=90),
 )
-CUTS = EXAMPLES[:15]
+CUTS = EXAMPLES[:16]
 ENDS_AT_ONCE = {"process.kill", "process.restart", "unit.restart"}  # nothing of them lasts
 STEPS = ("nothing", "stage", "fire", "finish")
 every_fault = pytest.mark.parametrize("fault", EXAMPLES, ids=lambda fault: fault.kind)

@@ -10,6 +10,7 @@ from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.decode import KNOWN_NAMES, decode
 from blackstart_agent.faults.disk import DiskFill
+from blackstart_agent.faults.dns import NetworkDns
 from blackstart_agent.faults.network import (
     NetworkBlackhole,
     NetworkDuplicate,
@@ -102,6 +103,13 @@ CASES: tuple[tuple[pb.Fault, Fault], ...] = (
             network_bandwidth=pb.NetworkBandwidth(everybody=True, bits_per_s=1_000_000),
         ),
         NetworkBandwidth((), all=True, bits_per_s=1_000_000),
+    ),
+    (
+        pb.Fault(
+            kind="network.dns",
+            network_dns=pb.NetworkDns(names=["a.*"], failure=pb.DNS_FAILURE_SLOW, delay_ms=20),
+        ),
+        NetworkDns.asked(("a.*",), "slow", 20),
     ),
     (
         pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=SELECT)),

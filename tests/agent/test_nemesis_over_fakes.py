@@ -42,6 +42,7 @@ ORDERS = (
         kind="network.bandwidth",
         network_bandwidth=pb.NetworkBandwidth(peers=["10.2.0.0/16"], bits_per_s=1_000_000),
     ),
+    pb.Fault(kind="network.dns", network_dns=pb.NetworkDns(failure=pb.DNS_FAILURE_SILENT)),
     pb.Fault(kind="process.kill", process_kill=pb.ProcessKill(select=REDIS)),
     pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=REDIS)),
     pb.Fault(kind="process.pause", process_pause=pb.ProcessPause(select=pb.ProcessSelector(name="cron"))),

@@ -10,6 +10,7 @@ from blackstart_agent.faults.base import TABLE_PREFIX, Fault
 from blackstart_agent.faults.blackout import HostBlackout
 from blackstart_agent.faults.crash_loop import UnitCrashLoop
 from blackstart_agent.faults.disk import DiskFill
+from blackstart_agent.faults.dns import NetworkDns
 from blackstart_agent.faults.network import (
     NetworkBlackhole,
     NetworkDuplicate,
@@ -39,6 +40,7 @@ FAULTS: dict[str, type[Fault]] = {
     NetworkCorrupt.kind: NetworkCorrupt,
     NetworkDuplicate.kind: NetworkDuplicate,
     NetworkBandwidth.kind: NetworkBandwidth,
+    NetworkDns.kind: NetworkDns,
     ProcessKill.kind: ProcessKill,
     ProcessPause.kind: ProcessPause,
     ProcessRestart.kind: ProcessRestart,
@@ -61,7 +63,7 @@ def capabilities(host: Host) -> tuple[list[str], dict[str, str]]:
 def _why_not(fault: type[Fault], host: Host) -> str:
     try:
         fault.try_out(host)
-    except AgentError as error:
+    except (AgentError, OSError) as error:  # what cannot be tried is no reason for an agent not to start
         return str(error)
     return ""
 

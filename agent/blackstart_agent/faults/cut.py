@@ -93,17 +93,19 @@ def reject_table(cut: Cut) -> str:
     return _inet(cut, _rejects(cut.protocol), _OWN_REFUSALS)
 
 
-def queue_table(cut: Cut, queue: int, *, by_mark: bool) -> str:
+def queue_table(cut: Cut, queue: int, *, by_mark: bool, refused: Sequence[str] = ()) -> str:
     """An inet table that hands packets to a worker, which lets each go on when it is due.
 
     Nobody reads the queue: packets pass as if there were no rule. `by_mark`: for a kernel whose nf_tables
-    has no queue; a rule of iptables hands on what has the queue's number as its mark.
+    has no queue; a rule of iptables hands on what has the queue's number as its mark. `refused`: what
+    else leaves this host is answered with a reset.
     """
     verdict = f"meta mark set {queue}" if by_mark else f"queue num {queue} bypass"
-    return _inet(cut, (("", verdict),), ())
+    return _inet(cut, (("", verdict),), (), [f"{match} reject with tcp reset" for match in refused])
 
 
-def _inet(cut: Cut, verdicts: Verdicts, let_out: Sequence[str]) -> str:
+def _inet(cut: Cut, verdicts: Verdicts, let_out: Sequence[str], last: Sequence[str] = ()) -> str:
+    """`let_out` and `last`: the first and the last rules for what leaves."""
     body = [*_peer_sets(cut), "set gate {", "type nf_proto", "flags timeout", "}"]
     forward: list[str] = []
     for hook, key, chain, wanted in (
@@ -111,8 +113,9 @@ def _inet(cut: Cut, verdicts: Verdicts, let_out: Sequence[str]) -> str:
         ("output", "oifname", "outgoing", cut.outgoing),
     ):
         if wanted:
-            leaves = let_out if chain == "outgoing" else ()
-            rules = (*leaves, f"{DISCOVERY} accept", *_spared(cut, chain), *_verdicts(cut, chain, verdicts))
+            first, after = (let_out, last) if chain == "outgoing" else ((), ())
+            spared = (*first, f"{DISCOVERY} accept", *_spared(cut, chain))
+            rules = (*spared, *_verdicts(cut, chain, verdicts), *after)
             body += [f"chain {chain} {{", *rules, "}"]
             gate = f'{key} != "lo" meta nfproto @gate jump {chain}'
             body += [f"chain {hook} {{", _inet_hook(hook), gate, "}"]

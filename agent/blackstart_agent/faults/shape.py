@@ -34,6 +34,10 @@ POLL_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Shaped(OnAnybody):
+    """What a worker does with packets; `load` is its name there."""
+
+    load: ClassVar[str] = "shape"
+
     @classmethod
     def try_out(cls, host: Host) -> None:
         gate.try_out(host)
@@ -50,10 +54,10 @@ class Shaped(OnAnybody):
         """How long a packet may wait."""
 
     def table(self, made: cut.Cut, host: Host) -> tuple[str, str]:
-        return "inet", cut.queue_table(made, _queue_of(made.table), by_mark=host.queues.by_mark())
+        return "inet", cut.queue_table(made, queue_of(made.table), by_mark=host.queues.by_mark())
 
     def more(self, made: cut.Cut, host: Host, around: Surroundings) -> dict[str, Json]:
-        queue = _queue_of(made.table)
+        queue = queue_of(made.table)
         return {
             "order": around.order_id,
             "parameters": {"queue": queue, **self.parameters()},
@@ -73,7 +77,7 @@ class Shaped(OnAnybody):
 
     @classmethod
     def stage(cls, host: Host, undo: Undo) -> None:
-        host.workers.start(text(undo, "order"), "shape", parameters_of(undo))
+        host.workers.start(text(undo, "order"), cls.load, parameters_of(undo))
         if flag(undo, "by_mark"):
             host.queues.lead(number(undo, "queue"))
         gate.stage(host, undo)
@@ -127,7 +131,7 @@ def host_rules(queue: int) -> tuple[str, ...]:
     return (f"{loops} {each}; done; done",)
 
 
-def _queue_of(table: str) -> int:
+def queue_of(table: str) -> int:
     """A number for each order, as good as unique: a queue that is taken is an error of staging."""
     return FIRST_QUEUE + int(table.removeprefix("blackstart_")[:12], 16) % QUEUES
 
@@ -136,7 +140,7 @@ def _drained_ns(undo: Undo) -> int:
     return (number(undo, "longest_ms") + SPARE_MS) * cut.NANOSECONDS_PER_MS
 
 
-def _delay(kind: str, name: str, value: float, low: float) -> None:
+def check_delay(kind: str, name: str, value: float, low: float) -> None:
     if not low <= value <= MAX_DELAY_MS:
         raise InvalidOrder(f"{kind}: {name} must be {low:g} to {MAX_DELAY_MS}, got {value:g}")
 
@@ -167,8 +171,8 @@ class NetworkDelay(Shaped):
 
     def __post_init__(self) -> None:
         OnAnybody.__post_init__(self)
-        _delay(self.kind, "delay_ms", self.delay_ms, 0.1)
-        _delay(self.kind, "jitter_ms", self.jitter_ms, 0.0)
+        check_delay(self.kind, "delay_ms", self.delay_ms, 0.1)
+        check_delay(self.kind, "jitter_ms", self.jitter_ms, 0.0)
 
     @classmethod
     def of(cls, spec: pb.NetworkDelay) -> Self:
@@ -204,7 +208,7 @@ class NetworkReorder(Shaped):
     def __post_init__(self) -> None:
         OnAnybody.__post_init__(self)
         checked_share(self.kind, self.percent)
-        _delay(self.kind, "delay_ms", self.delay_ms, 0.1)
+        check_delay(self.kind, "delay_ms", self.delay_ms, 0.1)
 
     @classmethod
     def of(cls, spec: pb.NetworkReorder) -> Self:

@@ -17,6 +17,12 @@ class LinuxConnections:
     def check(self) -> None:
         """A connection of our own, over loopback, is ended: not every kernel is built with that."""
         programs.find("ss")
+        try:
+            self._try()
+        except OSError as error:
+            raise Unsupported(f"no connection over loopback to try it with: {error.strerror}") from error
+
+    def _try(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             client = socket.create_connection(server.getsockname(), timeout=1)
             accepted, _ = server.accept()

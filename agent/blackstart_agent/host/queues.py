@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from blackstart_agent.errors import HostError, Unsupported
@@ -25,9 +26,11 @@ _CHAINS = ("INPUT", "FORWARD", "OUTPUT")
 class LinuxQueues:
     def __init__(self, nft: Nft) -> None:
         self._nft = nft
+        self._by_mark: bool | None = None  # a kernel does not change
+        self._tried = False
 
     def check(self) -> None:
-        if not self.by_mark():
+        if self._tried or not self.by_mark():
             return
         try:
             for program in _PROGRAMS:
@@ -37,13 +40,19 @@ class LinuxQueues:
             raise Unsupported(
                 f"packets cannot be queued: this kernel's nf_tables has no queue, and iptables: {error}"
             ) from error
+        self._tried = True
 
     def by_mark(self) -> bool:
+        if self._by_mark is None:
+            self._by_mark = not self._takes_queues()
+        return self._by_mark
+
+    def _takes_queues(self) -> bool:
         try:
-            self._nft.run(_PROBE.format(name="blackstart_probe_queue"))
+            self._nft.run(_PROBE.format(name=f"blackstart_probe_queue_{os.getpid()}"))
         except HostError:
-            return True
-        return False
+            return False
+        return True
 
     def lead(self, queue: int) -> None:
         for program, chain, rule in _rules(queue):

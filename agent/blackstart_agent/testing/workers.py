@@ -42,7 +42,7 @@ class FakeWorkers:
         worker = self._alive(order_id)
         if worker is None or not worker.deadline_ns:
             return {} if worker is None else {"running": 0}
-        if worker.load == "shape":
+        if worker.load in ("shape", "dns"):
             return {"running": 0 if self.weak else 1, "packets": 1, "held": 0}
         if worker.load == "crash_loop":
             return {

@@ -22,10 +22,17 @@ def _crash_loop(supervisor: str, units: str, every_ms: int) -> Load:
     return CrashLoop(supervisor, units, every_ms)
 
 
-def _shape(**rules: int | str) -> Load:
+def _shape(queue: int, **rules: int | str) -> Load:
+    from blackstart_agent.worker.shape import Rules, Shape
+
+    return Shape(queue, Rules(**rules))  # type: ignore[arg-type]
+
+
+def _dns(queue: int, names: str, failure: str, delay_us: int, addresses: str) -> Load:
+    from blackstart_agent.worker.dns import Lies
     from blackstart_agent.worker.shape import Shape
 
-    return Shape(**rules)  # type: ignore[arg-type]
+    return Shape(queue, Lies(names.split(), failure, delay_us, addresses.split()))
 
 
 LOADS: dict[str, Callable[..., Load]] = {
@@ -34,6 +41,7 @@ LOADS: dict[str, Callable[..., Load]] = {
     "fill": Fill,
     "crash_loop": _crash_loop,
     "shape": _shape,
+    "dns": _dns,
 }
 MAX_PACKET = 65_536
 LEAST_S = 1e-6  # 0 would mean: no timer

@@ -9,6 +9,7 @@ import select
 import struct
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from blackstart_agent.worker import nfqueue
 from blackstart_agent.worker.children import Children, sharpen
@@ -20,6 +21,21 @@ BATCH = 100
 MAX_JITTERS = 10
 IP6_HEADER = 40
 _COUNT = struct.Struct("q")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """When a packet goes on, in seconds of CLOCK_MONOTONIC (None: never), and as what, if not as it is."""
+
+    due: float | None
+    payload: bytes = b""
+
+
+class Judge(Protocol):
+    @property
+    def copy(self) -> int: ...
+
+    def judge(self, packet: nfqueue.Packet, now: float) -> Judgement: ...
 
 
 @dataclass(slots=True)
@@ -46,6 +62,16 @@ class Rules:
         if self.early and self.hit(self.early):
             return now
         return now + max(0.0, self.delay_us + self._jitter()) / 1e6
+
+    @property
+    def copy(self) -> int:
+        """How many bytes of a packet must be looked at; 1: its size is enough."""
+        return 0xFFFF if self.corrupt else 1 if self.bits_per_s else 0
+
+    def judge(self, packet: nfqueue.Packet, now: float) -> Judgement:
+        due = self.due(now, packet.hook, packet.size)
+        corrupt = self.corrupt and self.hit(self.corrupt)
+        return Judgement(due, flipped(packet.payload, self.chance) if corrupt else b"")
 
     def hit(self, share: int) -> bool:
         return self.chance.randrange(WHOLE) < share
@@ -75,11 +101,10 @@ def flipped(packet: bytes, chance: random.Random) -> bytes:
 class Shape:
     """Raises OSError when the queue cannot be had."""
 
-    def __init__(self, queue: int, **rules: int | str) -> None:
-        self._rules = Rules(**rules)  # type: ignore[arg-type]
-        copy = 0xFFFF if self._rules.corrupt else 1 if self._rules.bits_per_s else 0
+    def __init__(self, queue: int, rules: Judge) -> None:
+        self._rules = rules
         self._number = queue
-        self._queue = nfqueue.Queue(queue, copy)
+        self._queue = nfqueue.Queue(queue, rules.copy)
         self._shared = mmap.mmap(-1, _COUNT.size)  # with the child
         self._waiting: list[tuple[float, int, int]] = []
         self._packets = 0
@@ -115,15 +140,14 @@ class Shape:
 
     def _take(self, packet: nfqueue.Packet) -> None:
         self._packets += 1
-        due = self._rules.due(time.monotonic(), packet.hook, packet.size)
-        if due is None:
+        now = time.monotonic()
+        judged = self._rules.judge(packet, now)
+        if judged.due is None:
             self._queue.decide(packet.id, nfqueue.DROP)
-        elif self._rules.corrupt:
-            hit = self._rules.hit(self._rules.corrupt)
-            changed = flipped(packet.payload, self._rules.chance) if hit else b""
-            self._queue.decide(packet.id, nfqueue.ACCEPT, changed)
+        elif judged.due <= now or judged.payload:
+            self._queue.decide(packet.id, nfqueue.ACCEPT, judged.payload)
         else:
-            heapq.heappush(self._waiting, (due, self._packets, packet.id))
+            heapq.heappush(self._waiting, (judged.due, self._packets, packet.id))
 
     def _let_go(self, now: float) -> None:
         due: list[int] = []

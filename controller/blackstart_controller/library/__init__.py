@@ -27,6 +27,7 @@ NAMES: Final = (
     "reordered-packets",
     "corrupt-packets",
     "duplicate-packets",
+    "dead-dns",
     "lost-workers",
     "stuck-process",
     "rolling-restart",

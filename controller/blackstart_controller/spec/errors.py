@@ -207,7 +207,8 @@ def _tags(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _is_tag(info: FieldInfo) -> bool:
-    return info.is_required() and get_origin(info.annotation) is Literal
+    one_value = get_origin(info.annotation) is Literal and len(get_args(info.annotation)) == 1
+    return info.is_required() and one_value
 
 
 def _step(annotation: object, part: str | int) -> Iterator[object]:

@@ -179,6 +179,17 @@ def _wrong_cidr(text: str) -> str | None:
 Cidr = Annotated[str, BeforeValidator(checked(_wrong_cidr, "an address or CIDR like 10.0.0.0/8 or fd00::/8"))]
 
 
+def _wrong_ip(text: str) -> str | None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return f"{describe(text)} is no address; write it like 10.0.0.1 or fd00::1"
+    return None
+
+
+IpAddress = Annotated[str, BeforeValidator(checked(_wrong_ip, "an address like 10.0.0.1 or fd00::1"))]
+
+
 def split_address(text: str) -> tuple[str, int] | None:
     """Return host and port of `host:port` or `[v6]:port`, or None."""
     host, colon, port = text.rpartition(":")

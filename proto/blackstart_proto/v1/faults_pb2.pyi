@@ -115,6 +115,39 @@ DISTRIBUTION_PARETO: Distribution.ValueType  # 3
 """never less than delay, jitter more on average, with a long tail"""
 Global___Distribution: _TypeAlias = Distribution  # noqa: Y015
 
+class _DnsFailure:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DnsFailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DnsFailure.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DNS_FAILURE_UNSPECIFIED: _DnsFailure.ValueType  # 0
+    DNS_FAILURE_SILENT: _DnsFailure.ValueType  # 1
+    """no answer"""
+    DNS_FAILURE_NXDOMAIN: _DnsFailure.ValueType  # 2
+    """"there is no such name" """
+    DNS_FAILURE_SERVFAIL: _DnsFailure.ValueType  # 3
+    """"I failed" """
+    DNS_FAILURE_SLOW: _DnsFailure.ValueType  # 4
+    """the right answer, delay_ms later"""
+    DNS_FAILURE_WRONG: _DnsFailure.ValueType  # 5
+    """the addresses below"""
+
+class DnsFailure(_DnsFailure, metaclass=_DnsFailureEnumTypeWrapper): ...
+
+DNS_FAILURE_UNSPECIFIED: DnsFailure.ValueType  # 0
+DNS_FAILURE_SILENT: DnsFailure.ValueType  # 1
+"""no answer"""
+DNS_FAILURE_NXDOMAIN: DnsFailure.ValueType  # 2
+""""there is no such name" """
+DNS_FAILURE_SERVFAIL: DnsFailure.ValueType  # 3
+""""I failed" """
+DNS_FAILURE_SLOW: DnsFailure.ValueType  # 4
+"""the right answer, delay_ms later"""
+DNS_FAILURE_WRONG: DnsFailure.ValueType  # 5
+"""the addresses below"""
+Global___DnsFailure: _TypeAlias = DnsFailure  # noqa: Y015
+
 class _UnitsAre:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -181,6 +214,7 @@ class Fault(_message.Message):
     NETWORK_CORRUPT_FIELD_NUMBER: _builtins.int
     NETWORK_DUPLICATE_FIELD_NUMBER: _builtins.int
     NETWORK_BANDWIDTH_FIELD_NUMBER: _builtins.int
+    NETWORK_DNS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The dotted name, so that an agent that does not know the kind can still refuse it by name."""
     @_builtins.property
@@ -221,6 +255,8 @@ class Fault(_message.Message):
     def network_duplicate(self) -> Global___NetworkDuplicate: ...
     @_builtins.property
     def network_bandwidth(self) -> Global___NetworkBandwidth: ...
+    @_builtins.property
+    def network_dns(self) -> Global___NetworkDns: ...
     def __init__(
         self,
         *,
@@ -244,12 +280,13 @@ class Fault(_message.Message):
         network_corrupt: Global___NetworkCorrupt | None = ...,
         network_duplicate: Global___NetworkDuplicate | None = ...,
         network_bandwidth: Global___NetworkBandwidth | None = ...,
+        network_dns: Global___NetworkDns | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_dns", b"network_dns", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_dns", b"network_dns", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill", "unit_crash_loop", "network_reset", "network_delay", "network_reorder", "network_corrupt", "network_duplicate", "network_bandwidth"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill", "unit_crash_loop", "network_reset", "network_delay", "network_reorder", "network_corrupt", "network_duplicate", "network_bandwidth", "network_dns"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
@@ -593,6 +630,43 @@ class NetworkBandwidth(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkBandwidth: _TypeAlias = NetworkBandwidth  # noqa: Y015
+
+@_typing.final
+class NetworkDns(_message.Message):
+    """What this host asks of name servers elsewhere (port 53) fails."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    DELAY_MS_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    failure: Global___DnsFailure.ValueType
+    delay_ms: _builtins.float
+    """of SLOW"""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """shell-style patterns such as "*.example.com"; empty: every name"""
+
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of WRONG: IPv4 and IPv6"""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        failure: Global___DnsFailure.ValueType = ...,
+        delay_ms: _builtins.float = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "delay_ms", b"delay_ms", "failure", b"failure", "names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkDns: _TypeAlias = NetworkDns  # noqa: Y015
 
 @_typing.final
 class ProcessSelector(_message.Message):

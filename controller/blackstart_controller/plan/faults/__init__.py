@@ -14,6 +14,7 @@ from blackstart_controller.plan.faults.network import (
     NetworkBlackhole,
     NetworkCorrupt,
     NetworkDelay,
+    NetworkDns,
     NetworkDuplicate,
     NetworkLoss,
     NetworkPartition,
@@ -36,6 +37,7 @@ FaultData: TypeAlias = (
     | NetworkCorrupt
     | NetworkDuplicate
     | NetworkBandwidth
+    | NetworkDns
     | ProcessKill
     | ProcessPause
     | ProcessRestart

@@ -14,6 +14,7 @@ from blackstart_controller.spec.faults.network import (
     Corrupt,
     Cut,
     Delay,
+    Dns,
     Duplicate,
     Loss,
     Packets,
@@ -214,6 +215,24 @@ class NetworkBandwidth(OnAnybody):
 
     def what(self) -> str:
         return f"{format_rate(self.bits_per_s)} {self.to_whom()}"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkDns(PlannedFault):
+    names: tuple[str, ...] = ()
+    failure: Literal["silent", "nxdomain", "servfail", "slow", "wrong"] = "silent"
+    delay_ms: float = 0.0
+    addresses: tuple[str, ...] = ()
+    kind: Literal["network.dns"] = "network.dns"
+
+    @classmethod
+    def of(cls, spec: Dns, fleet: FleetSnapshot) -> Self:
+        return cls(spec.names, spec.failure, float(spec.delay_ms or 0), spec.addresses)
+
+    def what(self) -> str:
+        later = f" {self.delay_ms:g}ms" if self.delay_ms else ""
+        lie = f" {few(self.addresses)}" if self.addresses else ""
+        return f"{self.failure}{later}{lie} for {few(self.names) if self.names else 'every name'}"
 
 
 def _peers(spec: Packets, fleet: FleetSnapshot) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from blackstart_controller.spec.faults.network import (
     Cut,
     Delay,
     DelayStep,
+    Dns,
+    DnsStep,
     Duplicate,
     DuplicateStep,
     Loss,
@@ -64,6 +66,7 @@ FaultStep: TypeAlias = (
     | CorruptStep
     | DuplicateStep
     | BandwidthStep
+    | DnsStep
     | KillProcess
     | PauseProcess
     | RestartProcess
@@ -85,6 +88,7 @@ OnHosts: TypeAlias = (
     | Corrupt
     | Duplicate
     | Bandwidth
+    | Dns
     | Kill
     | Freeze
     | Restarted

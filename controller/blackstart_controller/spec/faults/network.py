@@ -11,7 +11,17 @@ from blackstart_controller.spec.duration import format_duration
 from blackstart_controller.spec.faults.base import Held, Targeted, listed
 from blackstart_controller.spec.rate import Rate, format_rate
 from blackstart_controller.spec.share import Share
-from blackstart_controller.spec.types import Between, Cidr, HostSelector, Name, OneOf, Port, invalid
+from blackstart_controller.spec.types import (
+    Between,
+    Cidr,
+    HostSelector,
+    IpAddress,
+    Name,
+    OneOf,
+    Port,
+    Text,
+    invalid,
+)
 
 
 class PeerSet(OneOf):
@@ -181,6 +191,40 @@ class Bandwidth(Directed, Anybody):
         return f"packets {self.whose()} get {format_rate(self.rate)} together, for {time}"
 
 
+DnsPattern = Annotated[Text, Field(min_length=1, max_length=255)]
+
+
+class Dns(Held):
+    """What the targets ask of name servers elsewhere fails, for `names` or for every name."""
+
+    fault: Literal["network.dns"]
+    names: tuple[Annotated[Text, Field(min_length=1, max_length=255)], ...] = Field(
+        default=(), max_length=100
+    )
+    failure: Literal["silent", "nxdomain", "servfail", "slow", "wrong"]
+    delay_ms: Annotated[int, Between("1ms", "1m")] | None = Field(default=None, alias="delay")
+    addresses: tuple[IpAddress, ...] = Field(default=(), max_length=16)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.failure == "slow") != (self.delay_ms is not None):
+            raise invalid("delay goes with failure: slow, and only with that")
+        if (self.failure == "wrong") != bool(self.addresses):
+            raise invalid("addresses go with failure: wrong, and only with that")
+        return self
+
+    def words(self, time: str) -> str:
+        names = listed(self.names) if self.names else "any name"
+        told = {
+            "silent": "get no answer",
+            "nxdomain": "are told that there is no such name",
+            "servfail": "are told that the server failed",
+            "slow": f"get their answer {format_duration(self.delay_ms or 0)} later",
+            "wrong": f"are sent to {listed(self.addresses)}",
+        }
+        return f"questions for {names} {told[self.failure]}, for {time}"
+
+
 class Partition(Cut, Targeted):
     pass
 
@@ -214,4 +258,8 @@ class DuplicateStep(Duplicate, Targeted):
 
 
 class BandwidthStep(Bandwidth, Targeted):
+    pass
+
+
+class DnsStep(Dns, Targeted):
     pass
