@@ -22,7 +22,7 @@ from blackstart_agent.faults.network import (
 from blackstart_agent.faults.packets import Direction, Protocol
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.reset import NetworkReset
-from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
+from blackstart_agent.faults.resources import ResourcesCpu, ResourcesIo, ResourcesMemory
 from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
 from blackstart_agent.faults.select import Selector
 from blackstart_agent.faults.shape import (
@@ -74,6 +74,8 @@ EXAMPLES: tuple[Fault, ...] = (
     ProcessPause(Selector(unit="redis")),
     UnitStop(("redis", "nginx")),
     DiskFill("data", percent=95),
+    DiskFill("data", inodes=5_000),
+    ResourcesIo("data", workers=2, bytes=1 << 20),
     ResourcesCpu(percent=80),
     ResourcesMemory(percent=90),
 )

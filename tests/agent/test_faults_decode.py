@@ -21,7 +21,7 @@ from blackstart_agent.faults.network import (
 from blackstart_agent.faults.packets import Direction, Protocol
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.reset import NetworkReset
-from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
+from blackstart_agent.faults.resources import ResourcesCpu, ResourcesIo, ResourcesMemory
 from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
 from blackstart_agent.faults.select import Selector
 from blackstart_agent.faults.shape import (
@@ -157,6 +157,14 @@ CASES: tuple[tuple[pb.Fault, Fault], ...] = (
     (
         pb.Fault(kind="disk.fill", disk_fill=pb.DiskFill(volume="data", percent=95)),
         DiskFill("data", percent=95),
+    ),
+    (
+        pb.Fault(kind="disk.fill", disk_fill=pb.DiskFill(volume="data", inodes=9)),
+        DiskFill("data", inodes=9),
+    ),
+    (
+        pb.Fault(kind="resources.io", resources_io=pb.ResourcesIo(volume="data", workers=2, bytes=1 << 20)),
+        ResourcesIo("data", 2, 1 << 20),
     ),
 )
 

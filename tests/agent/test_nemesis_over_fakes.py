@@ -59,6 +59,8 @@ ORDERS = (
     pb.Fault(kind="host.blackout", host_blackout=pb.HostBlackout(units_are=pb.UNITS_ARE_FROZEN)),
     pb.Fault(kind="resources.cpu", resources_cpu=pb.ResourcesCpu(percent=80)),
     pb.Fault(kind="resources.memory", resources_memory=pb.ResourcesMemory(percent=90)),
+    pb.Fault(kind="disk.fill", disk_fill=pb.DiskFill(volume="data", inodes=100)),
+    pb.Fault(kind="resources.io", resources_io=pb.ResourcesIo(volume="data", workers=1, bytes=1 << 20)),
     pb.Fault(kind="disk.fill", disk_fill=pb.DiskFill(volume="data", percent=95)),
 )
 

@@ -28,7 +28,7 @@ from blackstart_controller.plan.faults.process import (
     ProcessRestart,
     ProcessSelector,
 )
-from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
+from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesIo, ResourcesMemory
 from blackstart_controller.plan.faults.unit import UnitCrashLoop, UnitRestart, UnitStop
 from blackstart_controller.security.identity import CONTROLLER_NAME
 from blackstart_proto.v1 import agent_pb2, faults_pb2
@@ -60,6 +60,8 @@ FAULTS: tuple[FaultData, ...] = (
     ResourcesCpu(80, 2),
     ResourcesMemory(percent=90),
     DiskFill("data", percent=95),
+    DiskFill("data", inodes=9),
+    ResourcesIo("data", 2, 1 << 20),
 )
 PROBES: tuple[model.ProbeSpec, ...] = (
     model.HttpProbe("http://w1:8080/", (200,), "ok"),

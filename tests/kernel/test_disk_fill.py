@@ -18,7 +18,7 @@ SIZE_MIB = 64
 @pytest.fixture
 def volume(net: Rig, tmp_path: Path) -> Path:
     """An empty tmpfs of 64 MiB, in the victim's own mount namespace; it goes with it."""
-    mount = ("mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "none", str(tmp_path))
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m,nr_inodes=5000", "none", str(tmp_path))
     pid = net.victim.ask("spawn", list(mount))
     wait_until(lambda: net.victim.ask("state", pid) == "", "mounted")
     assert free(net, tmp_path) == SIZE_MIB * MIB
@@ -110,3 +110,41 @@ def test_a_volume_that_is_not_declared_is_refused_with_those_that_are(net: Rig, 
     fault = pb.Fault(kind="disk.fill", disk_fill=pb.DiskFill(volume="logs", percent=90))
     with pytest.raises(VictimError, match="declares no volume logs; it has data"):
         net.victim.arm(fault, volumes={"data": [str(volume), 0]})
+
+
+def inodes_free(path: Path, net: Rig) -> int:
+    root = f"/proc/{net.victim.worker_pid()}/root"
+    return os.statvfs(root + str(path)).f_favail
+
+
+def test_so_many_files_less_can_be_made(net: Rig, volume: Path) -> None:
+    before = inodes_free(volume, net)
+    wanted = before - 100
+    order = arm(net, volume, inodes=wanted)
+    assert order.step("unproved") and before - inodes_free(volume, net) <= 1
+    order.fire(60_000)
+    order.step("finish")
+    assert order.step("unproved") == [] and before - inodes_free(volume, net) >= wanted
+    order.revert()
+    assert inodes_free(volume, net) == before
+    with pytest.raises(VictimError, match=r"\d+ are more than the \d+ free inodes but for 64"):
+        arm(net, volume, inodes=before)
+
+
+def test_writers_write_and_are_gone_with_their_files(net: Rig, volume: Path) -> None:
+    fault = pb.ResourcesIo(volume="data", workers=3, bytes=8 * MIB)
+    order = net.victim.arm(
+        pb.Fault(kind="resources.io", resources_io=fault), volumes={"data": [str(volume), 0]}
+    )
+    order.fire(60_000)
+    order.step("finish")
+    assert order.step("unproved") == []
+    wait_until(lambda: net.victim.ask("status", order.id)["bytes"] > 50 * MIB, "each file over and over")
+    assert free(net, volume) >= (SIZE_MIB - 24) * MIB - MIB
+    order.revert()
+    assert free(net, volume) == SIZE_MIB * MIB
+    too_much = pb.ResourcesIo(volume="data", workers=9, bytes=8 * MIB)
+    with pytest.raises(VictimError, match="72 MiB are more than the 64 MiB free but for 0 MiB"):
+        net.victim.prepare(
+            pb.Fault(kind="resources.io", resources_io=too_much), volumes={"data": [str(volume), 0]}
+        )

@@ -19,7 +19,7 @@ from blackstart_agent.faults.network import (
 )
 from blackstart_agent.faults.process import ProcessKill, ProcessPause
 from blackstart_agent.faults.reset import NetworkReset
-from blackstart_agent.faults.resources import ResourcesCpu, ResourcesMemory
+from blackstart_agent.faults.resources import ResourcesCpu, ResourcesIo, ResourcesMemory
 from blackstart_agent.faults.restart import ProcessRestart, UnitRestart
 from blackstart_agent.faults.shape import (
     NetworkBandwidth,
@@ -51,6 +51,7 @@ FAULTS: dict[str, type[Fault]] = {
     DiskFill.kind: DiskFill,
     ResourcesCpu.kind: ResourcesCpu,
     ResourcesMemory.kind: ResourcesMemory,
+    ResourcesIo.kind: ResourcesIo,
 }
 
 

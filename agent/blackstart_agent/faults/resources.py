@@ -1,20 +1,24 @@
-"""resources.cpu and resources.memory: a worker process keeps the host short of something."""
+"""resources.*: worker processes keep the host short of something."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from blackstart_proto.v1 import faults_pb2 as pb
 
 from blackstart_agent.errors import InvalidOrder, Refused
+from blackstart_agent.faults import volume
 from blackstart_agent.faults.base import Held, Prepared, Surroundings, Undo
 from blackstart_agent.faults.load import ENOUGH, Load, count_of, mib, prepared
 from blackstart_agent.faults.undo import text
 from blackstart_agent.host.ports import Host
+from blackstart_agent.host.ports.workers import Room
 
 MAX_CORES = 1_024
+MAX_WRITERS = 64
+LEAST_FILE = 1 << 20
 MAX_MEMORY_PERCENT = 95
 FLOOR_PERCENT = 3  # of all memory, which a load never takes
 FLOOR_LEAST_BYTES = 64 << 20
@@ -100,3 +104,54 @@ class ResourcesMemory(Load):
             return ["the process that takes memory does not run"]
         taken = status.get("bytes", 0)
         return [] if taken >= asked * ENOUGH else [f"{mib(taken)} of {mib(asked)} are taken"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcesIo(Load):
+    """`workers` (1 to 64) processes write `bytes` (1 MiB or more) each to a volume, and read them back.
+
+    Again and again, synced and past the cache. The files have no name: they are gone with the processes.
+    """
+
+    kind: ClassVar[str] = "resources.io"
+    volume: str
+    workers: int
+    bytes: int
+
+    def __post_init__(self) -> None:
+        if not self.volume:
+            raise InvalidOrder(f"{self.kind}: volume must be a name of [volumes] in policy.toml, got none")
+        if not 1 <= self.workers <= MAX_WRITERS:
+            raise InvalidOrder(f"{self.kind}: workers must be 1 to {MAX_WRITERS}, got {self.workers}")
+        if self.bytes < LEAST_FILE:
+            raise InvalidOrder(f"{self.kind}: bytes must be {LEAST_FILE} or more, got {self.bytes}")
+
+    @classmethod
+    def of(cls, spec: pb.ResourcesIo) -> Self:
+        return cls(spec.volume, spec.workers, spec.bytes)
+
+    def prepare(self, host: Host, around: Surroundings) -> Prepared:
+        declared, room = volume.look(self.kind, self.volume, host, around)
+        floor = declared.keep_mib << 20
+        volume.refuse(self.kind, self.volume, declared, self._too_much(room, floor))
+        target = f"volume {self.volume} ({declared.path})"
+        effect = f"{self.workers} processes write {mib(self.bytes)} each and read them back, again and again"
+        parameters: dict[str, int | str] = {
+            "path": declared.path,
+            "workers": self.workers,
+            "size": self.bytes,
+            "floor": floor,
+        }
+        return prepared("io", target, effect, around, parameters)
+
+    def _too_much(self, room: Room, floor: int) -> Iterator[str]:
+        wanted = self.workers * self.bytes
+        if wanted > room.free - floor:
+            yield f"{mib(wanted)} are more than the {mib(room.free)} free but for {mib(floor)} (keep_mib)"
+
+    @classmethod
+    def unproved(cls, host: Host, undo: Undo) -> Sequence[str]:
+        asked, status = count_of(undo, "workers"), host.workers.status(text(undo, "order"))
+        if status.get("running", 0) < asked:
+            return [f"{status.get('running', 0)} of {asked} writing processes run"]
+        return [] if status.get("bytes", 0) else ["nothing has been written yet"]

@@ -37,7 +37,8 @@ class LinuxCapacity:
         finally:
             os.close(directory)
         used = (found.f_blocks - found.f_bfree) * found.f_frsize
-        return Room(used, found.f_bavail * found.f_frsize, device, bool(found.f_flag & os.ST_RDONLY))
+        free, read_only = found.f_bavail * found.f_frsize, bool(found.f_flag & os.ST_RDONLY)
+        return Room(used, free, device, read_only, found.f_favail)
 
 
 def limits() -> Iterator[tuple[int, int]]:

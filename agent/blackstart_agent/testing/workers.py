@@ -49,6 +49,10 @@ class FakeWorkers:
                 "running": 1,
                 "kills": 0 if self.weak else str(worker.parameters["units"]).count("\n") + 1,
             }
+        if worker.load == "inodes":
+            return {"running": 1, "files": int(worker.parameters["wanted"]) // (2 if self.weak else 1)}
+        if worker.load == "io":
+            return {"running": int(worker.parameters["workers"]), "bytes": 0 if self.weak else 1 << 20}
         if worker.load != "cpu":
             return {"running": 1, "bytes": int(worker.parameters["wanted"]) // (2 if self.weak else 1)}
         return {"running": int(worker.parameters["cores"]), "cpu_ms": 0 if self.weak else 1_000}
@@ -73,7 +77,9 @@ class FakeCapacity:
     count: int = 2
     total_bytes: int = 8 << 30
     available_bytes: int = 4 << 30
-    rooms: dict[str, Room] = field(default_factory=lambda: {"/srv/data": Room(1 << 30, 3 << 30, 7)})
+    rooms: dict[str, Room] = field(
+        default_factory=lambda: {"/srv/data": Room(1 << 30, 3 << 30, 7, inodes_free=100_000)}
+    )
 
     def cores(self) -> int:
         return self.count

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 
 from blackstart_agent.worker.children import Children, Load
 from blackstart_agent.worker.cpu import Cpu
-from blackstart_agent.worker.fill import Fill
+from blackstart_agent.worker.fill import Fill, Inodes
+from blackstart_agent.worker.io import Io
 from blackstart_agent.worker.memory import Memory
 
 
@@ -39,6 +40,8 @@ LOADS: dict[str, Callable[..., Load]] = {
     "cpu": Cpu,
     "memory": Memory,
     "fill": Fill,
+    "inodes": Inodes,
+    "io": Io,
     "crash_loop": _crash_loop,
     "shape": _shape,
     "dns": _dns,

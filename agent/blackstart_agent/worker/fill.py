@@ -1,15 +1,20 @@
-"""A file system's room is taken by a file without a name: it is gone with the processes that have it open."""
+"""A file system's room is taken by files without a name: they are gone with who has them open."""
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import resource
 import signal
+import struct
 
 from blackstart_agent.worker.children import Children
 
 CHUNK_BYTES = 64 << 20
 LEAST_BYTES = 4096
+SPARE_FILES = 64
+_COUNT = struct.Struct("q")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -17,7 +22,7 @@ class Fill:
     """`wanted` bytes below `path`, as long as `floor` bytes stay free. OSError: it cannot be made there."""
 
     def __init__(self, path: str, wanted: int, floor: int, volume: str) -> None:
-        self._file = os.open(path, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._file = _unnamed(path)
         self._path, self._wanted, self._floor = path, wanted, floor
 
     def begin(self, children: Children) -> None:
@@ -45,3 +50,36 @@ class Fill:
     def _left(self) -> int:
         found = os.statvfs(self._path)
         return found.f_bavail * found.f_frsize - self._floor
+
+
+class Inodes:
+    """`wanted` files below `path`. OSError: it cannot be made there."""
+
+    def __init__(self, path: str, wanted: int, volume: str) -> None:
+        os.close(_unnamed(path))
+        self._path, self._wanted = path, wanted
+        self._files = mmap.mmap(-1, _COUNT.size)  # how many, shared with the child that has them
+
+    def begin(self, children: Children) -> None:
+        children.start(self._take)
+
+    def status(self, children: Children) -> dict[str, int]:
+        return {"running": children.running(), "files": _COUNT.unpack_from(self._files)[0]}
+
+    def _take(self) -> None:
+        most = self._wanted + SPARE_FILES
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        for number in range(self._wanted):
+            try:
+                _unnamed(self._path)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                break
+            _COUNT.pack_into(self._files, 0, number + 1)
+        while True:
+            signal.pause()
+
+
+def _unnamed(path: str) -> int:
+    return os.open(path, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)

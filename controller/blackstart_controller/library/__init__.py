@@ -21,6 +21,7 @@ NAMES: Final = (
     "busy-processors",
     "scarce-memory",
     "full-disk",
+    "busy-disk",
     "slow-link",
     "thin-link",
     "reset-connections",

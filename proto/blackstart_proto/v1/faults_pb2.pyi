@@ -215,6 +215,7 @@ class Fault(_message.Message):
     NETWORK_DUPLICATE_FIELD_NUMBER: _builtins.int
     NETWORK_BANDWIDTH_FIELD_NUMBER: _builtins.int
     NETWORK_DNS_FIELD_NUMBER: _builtins.int
+    RESOURCES_IO_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """The dotted name, so that an agent that does not know the kind can still refuse it by name."""
     @_builtins.property
@@ -257,6 +258,8 @@ class Fault(_message.Message):
     def network_bandwidth(self) -> Global___NetworkBandwidth: ...
     @_builtins.property
     def network_dns(self) -> Global___NetworkDns: ...
+    @_builtins.property
+    def resources_io(self) -> Global___ResourcesIo: ...
     def __init__(
         self,
         *,
@@ -281,12 +284,13 @@ class Fault(_message.Message):
         network_duplicate: Global___NetworkDuplicate | None = ...,
         network_bandwidth: Global___NetworkBandwidth | None = ...,
         network_dns: Global___NetworkDns | None = ...,
+        resources_io: Global___ResourcesIo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_dns", b"network_dns", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_dns", b"network_dns", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_io", b"resources_io", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_dns", b"network_dns", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_fill", b"disk_fill", "host_blackout", b"host_blackout", "kind", b"kind", "network_bandwidth", b"network_bandwidth", "network_blackhole", b"network_blackhole", "network_corrupt", b"network_corrupt", "network_delay", b"network_delay", "network_dns", b"network_dns", "network_duplicate", b"network_duplicate", "network_loss", b"network_loss", "network_partition", b"network_partition", "network_reorder", b"network_reorder", "network_reset", b"network_reset", "process_kill", b"process_kill", "process_pause", b"process_pause", "process_restart", b"process_restart", "resources_cpu", b"resources_cpu", "resources_io", b"resources_io", "resources_memory", b"resources_memory", "spec", b"spec", "unit_crash_loop", b"unit_crash_loop", "unit_restart", b"unit_restart", "unit_stop", b"unit_stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill", "unit_crash_loop", "network_reset", "network_delay", "network_reorder", "network_corrupt", "network_duplicate", "network_bandwidth", "network_dns"]  # noqa: Y015
+    _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["network_partition", "process_kill", "process_pause", "unit_stop", "host_blackout", "process_restart", "unit_restart", "network_blackhole", "network_loss", "resources_cpu", "resources_memory", "disk_fill", "unit_crash_loop", "network_reset", "network_delay", "network_reorder", "network_corrupt", "network_duplicate", "network_bandwidth", "network_dns", "resources_io"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_spec) -> _WhichOneofReturnType_spec | None: ...
 
@@ -944,33 +948,67 @@ Global___ResourcesMemory: _TypeAlias = ResourcesMemory  # noqa: Y015
 
 @_typing.final
 class DiskFill(_message.Message):
-    """A volume that the host's policy.toml declares is filled. Exactly one of bytes and percent is set."""
+    """A volume that the host's policy.toml declares is filled. Exactly one of bytes, percent and inodes is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VOLUME_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
+    INODES_FIELD_NUMBER: _builtins.int
     volume: _builtins.str
     """its name there"""
     bytes: _builtins.int
     """so much more is used"""
     percent: _builtins.int
     """until so much of it is used, 1 to 100"""
+    inodes: _builtins.int
+    """so many more files"""
     def __init__(
         self,
         *,
         volume: _builtins.str = ...,
         bytes: _builtins.int = ...,
         percent: _builtins.int = ...,
+        inodes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "percent", b"percent", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "inodes", b"inodes", "percent", b"percent", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DiskFill: _TypeAlias = DiskFill  # noqa: Y015
+
+@_typing.final
+class ResourcesIo(_message.Message):
+    """Processes write to a volume and read from it, again and again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    volume: _builtins.str
+    """its name in policy.toml"""
+    workers: _builtins.int
+    """1 to 64"""
+    bytes: _builtins.int
+    """the size of each one's file"""
+    def __init__(
+        self,
+        *,
+        volume: _builtins.str = ...,
+        workers: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "volume", b"volume", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResourcesIo: _TypeAlias = ResourcesIo  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):

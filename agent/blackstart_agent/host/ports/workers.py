@@ -49,6 +49,7 @@ class Room:
     free: int
     device: int
     read_only: bool = False
+    inodes_free: int = 0
 
 
 class Capacity(Protocol):

@@ -22,7 +22,7 @@ from blackstart_controller.plan.faults.network import (
     NetworkReset,
 )
 from blackstart_controller.plan.faults.process import ProcessKill, ProcessPause, ProcessRestart
-from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesMemory
+from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesIo, ResourcesMemory
 from blackstart_controller.plan.faults.unit import UnitCrashLoop, UnitRestart, UnitStop
 from blackstart_controller.plan.fleet import FleetSnapshot
 from blackstart_controller.spec.faults import Breakage
@@ -47,6 +47,7 @@ FaultData: TypeAlias = (
     | HostBlackout
     | ResourcesCpu
     | ResourcesMemory
+    | ResourcesIo
     | DiskFill
 )
 

@@ -13,17 +13,20 @@ from blackstart_controller.spec.size import format_size
 
 @dataclass(frozen=True, slots=True)
 class DiskFill(PlannedFault):
-    """Exactly one of `bytes` and `percent` is not 0."""
+    """Exactly one of `bytes`, `percent` and `inodes` is not 0."""
 
     volume: str
     bytes: int = 0
     percent: int = 0
+    inodes: int = 0
     kind: Literal["disk.fill"] = "disk.fill"
 
     @classmethod
     def of(cls, spec: FullDisk, fleet: FleetSnapshot) -> Self:
-        return cls(spec.volume, spec.size or 0, spec.percent or 0)
+        return cls(spec.volume, spec.size or 0, spec.percent or 0, spec.inodes or 0)
 
     def what(self) -> str:
+        if self.inodes:
+            return f"volume {self.volume}: {self.inodes} more inodes used"
         amount = f"{format_size(self.bytes)} more" if self.bytes else f"{self.percent}%"
         return f"volume {self.volume}: {amount} used"

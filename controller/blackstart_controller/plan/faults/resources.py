@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from blackstart_controller.plan.faults.base import PlannedFault
 from blackstart_controller.plan.fleet import FleetSnapshot
-from blackstart_controller.spec.faults.resources import BusyCpu, TakenMemory
+from blackstart_controller.spec.faults.resources import BusyCpu, BusyDisk, TakenMemory
 from blackstart_controller.spec.size import format_size
 
 
@@ -42,3 +42,18 @@ class ResourcesMemory(PlannedFault):
 
     def what(self) -> str:
         return f"{format_size(self.bytes)} of memory" if self.bytes else f"memory until {self.percent}% used"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcesIo(PlannedFault):
+    volume: str
+    workers: int
+    bytes: int
+    kind: Literal["resources.io"] = "resources.io"
+
+    @classmethod
+    def of(cls, spec: BusyDisk, fleet: FleetSnapshot) -> Self:
+        return cls(spec.volume, spec.workers, spec.size)
+
+    def what(self) -> str:
+        return f"volume {self.volume}: {self.workers} × {format_size(self.bytes)} written and read"

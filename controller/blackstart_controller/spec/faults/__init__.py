@@ -42,6 +42,8 @@ from blackstart_controller.spec.faults.process import (
 from blackstart_controller.spec.faults.resources import (
     BusyCpu,
     BusyCpuStep,
+    BusyDisk,
+    BusyDiskStep,
     TakenMemory,
     TakenMemoryStep,
 )
@@ -75,6 +77,7 @@ FaultStep: TypeAlias = (
     | CrashUnits
     | BusyCpuStep
     | TakenMemoryStep
+    | BusyDiskStep
     | FullDiskStep
 )
 OnHosts: TypeAlias = (
@@ -97,6 +100,7 @@ OnHosts: TypeAlias = (
     | CrashLooping
     | BusyCpu
     | TakenMemory
+    | BusyDisk
     | FullDisk
 )
 Breakage: TypeAlias = SiteBlackout | OnHosts

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from blackstart_controller.spec.faults.base import Held, Percent, Targeted
 from blackstart_controller.spec.size import Size, format_size
-from blackstart_controller.spec.types import OneOf, Whole
+from blackstart_controller.spec.types import Name, OneOf, Whole
 
 
 class BusyCpu(Held):
@@ -35,9 +35,26 @@ class TakenMemory(Held, OneOf):
         return f"memory is taken until {self.percent}% of it are used, for {time}"
 
 
+class BusyDisk(Held):
+    """So many processes write to a volume and read from it, as fast as they can."""
+
+    fault: Literal["resources.io"]
+    volume: Name
+    workers: Annotated[int, Whole(1, 64)] = 1
+    size: Annotated[int, Size()] = 64 << 20
+
+    def words(self, time: str) -> str:
+        who = "one process writes" if self.workers == 1 else f"{self.workers} processes write"
+        return f"{who} {format_size(self.size)} to the volume {self.volume}, again and again, for {time}"
+
+
 class BusyCpuStep(BusyCpu, Targeted):
     pass
 
 
 class TakenMemoryStep(TakenMemory, Targeted):
+    pass
+
+
+class BusyDiskStep(BusyDisk, Targeted):
     pass
