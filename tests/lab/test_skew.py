@@ -33,6 +33,7 @@ services:
 
 
 @pytest.mark.lab
+@pytest.mark.deep
 @pytest.mark.timeout(240)
 def test_twelve_hosts_go_dark_together_and_the_report_says_how_surely(
     tmp_path_factory: pytest.TempPathFactory,

@@ -16,6 +16,7 @@ from blackstart_lab.host import LINK_USER
 from blackstart_lab.layout import AGENT_UNIT, CONTROLLER_UNIT, Layout, PlacedFile, PlacedHost, PlacedUnit
 from blackstart_lab.process import Process
 from blackstart_lab.ready import Progress, Watched, await_ready
+from blackstart_lab.root import VOLUME
 from blackstart_lab.units import OUR_PYTHON, SERVICES
 
 STATE: Final = "/var/lib/blackstart"
@@ -34,6 +35,8 @@ max_hold_s = 600
 max_faults = 64
 [protect]
 units = ["{AGENT_UNIT}", "{CONTROLLER_UNIT}"]
+[volumes.data]
+path = "/{VOLUME}"
 """
 
 

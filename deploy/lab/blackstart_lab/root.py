@@ -22,6 +22,8 @@ from blackstart_lab.units import Account
 _OWN: Final = ("proc", "sys", "dev", "run", "tmp", "var")
 _LEFT_OUT: Final = ("lost+found",)
 _SKELETON: Final = ("/var/lib", "/var/log", "/var/cache", "/var/spool", "/run")
+VOLUME: Final = "srv/data"  # a small file system of its own, which faults may fill
+VOLUME_BYTES: Final = 64 << 20
 _MODES: Final = {"/run/lock": 0o1777, "/tmp": 0o1777, "/var/tmp": 0o1777, "/dev/shm": 0o1777}  # noqa: S108
 
 
@@ -129,6 +131,8 @@ def _own_parts(root: Path) -> None:
         (root / path).mkdir(parents=True, exist_ok=True)
     (root / "var/run").symlink_to("/run")
     (root / "var/lock").symlink_to("/run/lock")
+    (root / VOLUME).mkdir(parents=True, exist_ok=True)
+    syscalls.mount("tmpfs", root / VOLUME, "tmpfs", 0, f"mode=1777,size={VOLUME_BYTES},nr_inodes=16384")
     if (root / "dev/shm").is_dir():
         syscalls.mount("tmpfs", root / "dev/shm", "tmpfs")
     for path, mode in _MODES.items():
