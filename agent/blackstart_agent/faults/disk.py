@@ -83,8 +83,8 @@ class DiskFill(Load):
         if not status.get("running", 0):
             return ["the process that fills the volume does not run"]
         if text(undo, "load") == "inodes":
-            files = status.get("files", 0)
-            return [] if files >= asked else [f"{files} of {asked} inodes are taken"]
+            files, full = status.get("files", 0), status.get("full", 0)
+            return [] if full or files >= asked else [f"{files} of {asked} inodes are taken"]
         taken = status.get("bytes", 0)
         if status.get("full", 0) or taken >= asked * ENOUGH:
             return []

@@ -8,13 +8,15 @@ import os
 import resource
 import signal
 import struct
+import time
 
 from blackstart_agent.worker.children import Children
 
 CHUNK_BYTES = 64 << 20
 LEAST_BYTES = 4096
 SPARE_FILES = 64
-_COUNT = struct.Struct("q")
+AGAIN_S = 0.05
+_COUNTS = struct.Struct("qq")  # files taken, and whether there are no more
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -58,27 +60,34 @@ class Inodes:
     def __init__(self, path: str, wanted: int, volume: str) -> None:
         os.close(_unnamed(path))
         self._path, self._wanted = path, wanted
-        self._files = mmap.mmap(-1, _COUNT.size)  # how many, shared with the child that has them
+        self._files = mmap.mmap(-1, _COUNTS.size)  # shared with the child that has them
 
     def begin(self, children: Children) -> None:
         children.start(self._take)
 
     def status(self, children: Children) -> dict[str, int]:
-        return {"running": children.running(), "files": _COUNT.unpack_from(self._files)[0]}
+        files, full = _COUNTS.unpack_from(self._files)
+        return {"running": children.running(), "files": files, "full": full}
 
     def _take(self) -> None:
         most = self._wanted + SPARE_FILES
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         for number in range(self._wanted):
-            try:
-                _unnamed(self._path)
-            except OSError as error:
-                if error.errno not in _FULL:
-                    raise
-                break
-            _COUNT.pack_into(self._files, 0, number + 1)
+            while not self._took():  # others have the rest; what they let go is taken
+                _COUNTS.pack_into(self._files, 0, number, 1)
+                time.sleep(AGAIN_S)
+            _COUNTS.pack_into(self._files, 0, number + 1, 0)
         while True:
             signal.pause()
+
+    def _took(self) -> bool:
+        try:
+            _unnamed(self._path)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            return False
+        return True
 
 
 def _unnamed(path: str) -> int:
