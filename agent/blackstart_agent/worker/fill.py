@@ -35,8 +35,16 @@ class Fill:
         return {"running": children.running(), "bytes": taken, "full": int(left < LEAST_BYTES)}
 
     def _take(self) -> None:
-        """In steps, that a revert need not wait for the whole of it; smaller ones as the end comes near."""
-        taken, step = 0, CHUNK_BYTES
+        """All of it; what others have of it now is taken when they let it go."""
+        taken = 0
+        while (taken := self._more(taken)) < self._wanted:
+            time.sleep(AGAIN_S)
+        while True:
+            signal.pause()
+
+    def _more(self, taken: int) -> int:
+        """As much as there is, in steps that a revert need not wait for; smaller ones as the end comes near."""
+        step = CHUNK_BYTES
         while (size := min(step, self._wanted - taken, self._left())) > 0 and step >= LEAST_BYTES:
             try:
                 os.posix_fallocate(self._file, taken, size)
@@ -46,8 +54,7 @@ class Fill:
                 step //= 2
                 continue
             taken += size
-        while True:
-            signal.pause()
+        return taken
 
     def _left(self) -> int:
         found = os.statvfs(self._path)
