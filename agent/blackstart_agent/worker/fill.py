@@ -43,7 +43,7 @@ class Fill:
             signal.pause()
 
     def _more(self, taken: int) -> int:
-        """As much as there is, in steps that a revert need not wait for; smaller ones as the end comes near."""
+        """As much as there is, in steps that a revert need not wait for, and small ones at the end."""
         step = CHUNK_BYTES
         while (size := min(step, self._wanted - taken, self._left())) > 0 and step >= LEAST_BYTES:
             try:
