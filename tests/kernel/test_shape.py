@@ -10,6 +10,7 @@ import statistics
 import struct
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -116,6 +117,16 @@ def test_a_frozen_worker_holds_packets_up_to_the_lease_and_no_longer(net: Rig) -
             for pid in frozen:
                 os.kill(pid, signal.SIGCONT)
         order.revert()
+
+
+@pytest.mark.parametrize("which", [min, max], ids=["the worker", "its child"])
+def test_a_frozen_worker_is_reverted_all_the_same(net: Rig, which: Callable[[list[int]], int]) -> None:
+    with net.victim.udp() as here, net.peer.udp() as there, net.peer.udp() as waited_for:
+        order = fired(net, delay(50, direction=pb.DIRECTION_OUT))
+        os.kill(which(marked(order)), signal.SIGSTOP)
+        here.sendto(b"x", waited_for.getsockname()[:2])
+        order.revert()
+        assert marked(order) == [] and max(one_way_ms(here, there, 5)) < 50
 
 
 def test_packets_pass_at_once_when_the_worker_is_killed(net: Rig) -> None:

@@ -7,6 +7,7 @@ No qdisc is touched, so nobody's traffic control can be in the way, and several 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, Self
 
 from blackstart_proto.v1 import faults_pb2 as pb
 
-from blackstart_agent.errors import InvalidOrder
+from blackstart_agent.errors import HostError, InvalidOrder
 from blackstart_agent.faults import cut, gate
 from blackstart_agent.faults.base import NOTHING_HELD, Held, Json, Surroundings, Undo, word
 from blackstart_agent.faults.load import by_hand, parameters_of
@@ -104,9 +105,7 @@ class Shaped(OnAnybody):
         The table goes last: with a hook, the kernel throws away every packet that waits in any queue.
         """
         gate.close(host, undo)
-        until = time.monotonic() + _drained_ns(undo) / 1e9
-        while host.workers.status(text(undo, "order")).get("held", 0) and time.monotonic() < until:
-            time.sleep(POLL_S)
+        _drain(host, undo)
         gate.remove(host, undo)
         if flag(undo, "by_mark"):
             host.queues.unlead(number(undo, "queue"))
@@ -121,6 +120,14 @@ class Shaped(OnAnybody):
             *(f"{process.name}[{process.pid}] that held packets still runs" for process in workers),
             *([f"a rule of iptables leads to queue {number(undo, 'queue')}"] if led else []),
         ]
+
+
+def _drain(host: Host, undo: Undo) -> None:
+    """Until nothing waits any more, or for as long as a packet may wait. Who is frozen lets nothing go."""
+    until = time.monotonic() + _drained_ns(undo) / 1e9
+    with contextlib.suppress(HostError):
+        while host.workers.status(text(undo, "order")).get("held", 0) and time.monotonic() < until:
+            time.sleep(POLL_S)
 
 
 def host_rules(queue: int) -> tuple[str, ...]:
