@@ -11,7 +11,7 @@ from blackstart_proto.v1 import faults_pb2 as pb
 from blackstart_agent.errors import InvalidOrder
 from blackstart_agent.faults import unit
 from blackstart_agent.faults.base import Held, Hit, Prepared, Surroundings, Undo
-from blackstart_agent.faults.load import Load, prepared
+from blackstart_agent.faults.load import Load, by_hand, undo_of
 from blackstart_agent.faults.select import unit_crash
 from blackstart_agent.faults.undo import text, texts
 from blackstart_agent.host.ports import Host
@@ -54,12 +54,15 @@ class UnitCrashLoop(Load):
             "units": "\n".join(names),
             "every_ms": self.every_ms,
         }
-        made = prepared("crash_loop", "", "", around, parameters)
         effect = f"killed at once, and again {self.every_ms / 1000:g} s after each start"
         return Prepared(
             tuple(Hit("unit", name, effect) for name in names),
-            {**made.undo, "boot_id": host.clock.boot_id(), "units": list(names)},
-            (*made.manual, *host.units.manual(names)),
+            {
+                **undo_of("crash_loop", around, parameters),
+                "boot_id": host.clock.boot_id(),
+                "units": list(names),
+            },
+            (by_hand(around.order_id), *host.units.manual(names)),
         )
 
     @classmethod

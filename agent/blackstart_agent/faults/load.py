@@ -68,8 +68,13 @@ def prepared(
     load: str, target: str, effect: str, around: Surroundings, parameters: Mapping[str, int | str]
 ) -> Prepared:
     """What its worker needs to know, and how the worker is ended by hand."""
-    undo: dict[str, Json] = {"order": around.order_id, "load": load, "parameters": dict(parameters)}
+    undo = undo_of(load, around, parameters)
     return Prepared((Hit(load, target, effect),), undo, (by_hand(around.order_id),))
+
+
+def undo_of(load: str, around: Surroundings, parameters: Mapping[str, int | str]) -> dict[str, Json]:
+    """The part of an undo record that the steps of `Load` read."""
+    return {"order": around.order_id, "load": load, "parameters": dict(parameters)}
 
 
 def by_hand(order_id: str) -> str:

@@ -117,9 +117,9 @@ class Packets(Fault):
         targets = interfaces if self.everybody else [str(net) for net in networks]
         hits = (*(Hit("network", target, self._told()) for target in targets), *self._kept_open(spare))
         undo = {**gate.undo_of(family, made, table), **self.more(made, host, around)}
-        return Prepared(hits, undo, (gate.manual(family, around.table), *self.by_hand(undo)), table)
+        return Prepared(hits, undo, (gate.manual(family, around.table), *self.by_hand(host, undo)), table)
 
-    def by_hand(self, undo: Undo) -> tuple[str, ...]:
+    def by_hand(self, host: Host, undo: Undo) -> tuple[str, ...]:
         """What has to be done by hand besides deleting the table."""
         return ()
 

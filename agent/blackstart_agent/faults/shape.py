@@ -67,8 +67,8 @@ class Shaped(OnAnybody):
             "longest_ms": self.longest_ms,
         }
 
-    def by_hand(self, undo: Undo) -> tuple[str, ...]:
-        led = host_rules(number(undo, "queue")) if flag(undo, "by_mark") else ()
+    def by_hand(self, host: Host, undo: Undo) -> tuple[str, ...]:
+        led = host.queues.manual(number(undo, "queue")) if flag(undo, "by_mark") else ()
         return (*led, by_hand(text(undo, "order")))
 
     @classmethod
@@ -128,14 +128,6 @@ def _drain(host: Host, undo: Undo) -> None:
     with contextlib.suppress(HostError):
         while host.workers.status(text(undo, "order")).get("held", 0) and time.monotonic() < until:
             time.sleep(POLL_S)
-
-
-def host_rules(queue: int) -> tuple[str, ...]:
-    """The shell command that takes the rules of iptables away which lead to the queue."""
-    rule = f"-m mark --mark {queue:#x} -j NFQUEUE --queue-num {queue} --queue-bypass"
-    each = f"$program-legacy -t mangle -D $chain {rule}"
-    loops = "for program in iptables ip6tables; do for chain in INPUT FORWARD OUTPUT; do"
-    return (f"{loops} {each}; done; done",)
 
 
 def queue_of(table: str) -> int:

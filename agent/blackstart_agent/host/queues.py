@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from blackstart_agent.errors import HostError, Unsupported
 from blackstart_agent.host import programs
@@ -20,7 +19,8 @@ delete table inet {name}"""
 _TIMEOUT_S = 10.0
 _WAIT = ("-w", "5")  # for another iptables that is at work
 _PROGRAMS = ("iptables-legacy", "ip6tables-legacy")
-_CHAINS = ("INPUT", "FORWARD", "OUTPUT")
+_PLACES = tuple((program, chain) for program in _PROGRAMS for chain in ("INPUT", "FORWARD", "OUTPUT"))
+_PROBE_CHAIN = "blackstart-probe"
 
 
 class LinuxQueues:
@@ -34,8 +34,7 @@ class LinuxQueues:
             return
         try:
             for program in _PROGRAMS:
-                programs.run(program, (*_WAIT, "-t", "mangle", "-S", "OUTPUT"), timeout_s=_TIMEOUT_S)
-                self._try(program)
+                _try(program)
         except (HostError, Unsupported) as error:
             raise Unsupported(
                 f"packets cannot be queued: this kernel's nf_tables has no queue, and iptables: {error}"
@@ -55,36 +54,42 @@ class LinuxQueues:
         return True
 
     def lead(self, queue: int) -> None:
-        for program, chain, rule in _rules(queue):
-            if not self._there(program, chain, rule):
-                programs.run(program, (*_WAIT, "-t", "mangle", "-A", chain, *rule), timeout_s=_TIMEOUT_S)
+        for program, chain in _PLACES:
+            if not _there(program, chain, queue):
+                _run(program, "-A", chain, *_rule(queue))
 
     def unlead(self, queue: int) -> None:
-        for program, chain, rule in _rules(queue):
-            while self._there(program, chain, rule):
-                programs.run(program, (*_WAIT, "-t", "mangle", "-D", chain, *rule), timeout_s=_TIMEOUT_S)
+        for program, chain in _PLACES:
+            while _there(program, chain, queue):
+                _run(program, "-D", chain, *_rule(queue))
 
     def led(self, queue: int) -> bool:
-        return any(self._there(*one) for one in _rules(queue))
+        return any(_there(program, chain, queue) for program, chain in _PLACES)
 
-    def _there(self, program: str, chain: str, rule: tuple[str, ...]) -> bool:
-        listed = programs.run(program, (*_WAIT, "-t", "mangle", "-S", chain), timeout_s=_TIMEOUT_S)
-        number = rule[rule.index("--queue-num") + 1]
-        return any(f"--queue-num {number} " in f"{line} " for line in listed.splitlines())
-
-    def _try(self, program: str) -> None:
-        """In a chain of its own that nothing leads to."""
-        chain = "blackstart-probe"
-        for words in (("-N", chain), ("-A", chain, *_rule(1)), ("-F", chain), ("-X", chain)):
-            programs.run(program, (*_WAIT, "-t", "mangle", *words), timeout_s=_TIMEOUT_S)
+    def manual(self, queue: int) -> tuple[str, ...]:
+        rule = " ".join(_rule(queue))
+        return tuple(f"{program} -t mangle -D {chain} {rule}" for program, chain in _PLACES)
 
 
-def _rules(queue: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    for program in _PROGRAMS:
-        for chain in _CHAINS:
-            yield program, chain, _rule(queue)
+def _try(program: str) -> None:
+    """In a chain of its own that nothing leads to; one that a killed agent left behind is used, and goes."""
+    if f"-N {_PROBE_CHAIN}" not in _run(program, "-S").splitlines():
+        _run(program, "-N", _PROBE_CHAIN)
+    try:
+        _run(program, "-A", _PROBE_CHAIN, *_rule(1))
+    finally:
+        _run(program, "-F", _PROBE_CHAIN)
+        _run(program, "-X", _PROBE_CHAIN)
+
+
+def _there(program: str, chain: str, queue: int) -> bool:
+    return any(f"--queue-num {queue} " in f"{line} " for line in _run(program, "-S", chain).splitlines())
 
 
 def _rule(queue: int) -> tuple[str, ...]:
     mark = ("-m", "mark", "--mark", f"{queue:#x}")
     return (*mark, "-j", "NFQUEUE", "--queue-num", str(queue), "--queue-bypass")
+
+
+def _run(program: str, *words: str) -> str:
+    return programs.run(program, (*_WAIT, "-t", "mangle", *words), timeout_s=_TIMEOUT_S)

@@ -62,3 +62,6 @@ class FakeQueues:
 
     def led(self, queue: int) -> bool:
         return queue in self.content
+
+    def manual(self, queue: int) -> tuple[str, ...]:
+        return (f"fake-queues unlead {queue}",)
