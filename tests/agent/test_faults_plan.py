@@ -250,7 +250,9 @@ def test_a_unit_that_another_order_holds_down_cannot_be_restarted() -> None:
     host = FakeHost()
     undo = UnitStop(("redis",)).prepare(host, around()).undo
     UnitStop.fire(host, undo, 0)
-    with pytest.raises(Refused, match="unit redis does not run; another order holds it down"):
+    with pytest.raises(
+        Refused, match="unit redis does not run; another order holds it down, wait for its end"
+    ):
         UnitRestart(("redis",)).prepare(host, replace(around(), held=UnitStop.holds(undo)))
 
 

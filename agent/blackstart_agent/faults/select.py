@@ -79,7 +79,7 @@ class Selector:
             return self
         number = host.processes.user(self.user)
         if number is None:
-            raise Refused([f'select: no user "{self.user}" on this host'])
+            raise Refused([f'select: no user "{self.user}" on this host; getent passwd lists them'])
         return replace(self, user=str(number))
 
     def matches(self, host: Host) -> list[Process]:
@@ -112,7 +112,9 @@ class Selector:
             return tuple(found)
         size = self.count or math.ceil(len(found) * self.percent / 100)
         if size > len(found):
-            raise Refused([f"select: {size} processes are asked for, and {len(found)} match {self}"])
+            raise Refused(
+                [f"select: {size} processes are asked for, and {len(found)} match {self}; ask for fewer"]
+            )
         in_order = sorted(found, key=lambda process: (process.start_ticks, process.pid))
         return tuple(random.Random(self.seed).sample(in_order, size))  # noqa: S311 - must be repeatable
 

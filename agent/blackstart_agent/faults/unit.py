@@ -160,7 +160,9 @@ def _refusals(host: Host, around: Surroundings, name: str, running: dict[str, bo
     if name not in running:
         return [f"no unit {name} on this host; {_offer(name, running)}"]
     if not running[name]:
-        held = "; another order holds it down" if select.unit_hold(name) in around.held else ""
+        held = (
+            "; another order holds it down, wait for its end" if select.unit_hold(name) in around.held else ""
+        )
         return [f"unit {name} does not run{held}"]
     own = [process.pid for process in host.units.processes(name) if process.pid in around.own_pids]
     return [f"unit {name} is blackstart's own (process {own[0]})"] if own else []
