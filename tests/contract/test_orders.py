@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from blackstart_agent.faults.decode import decode, known_names
+from blackstart_agent.faults.process import SIGNALS
 from blackstart_agent.link.names import CONTROLLER_NAME as AGENTS_NAME
 from blackstart_controller.fleet.encode import encode_order, encode_probe
 from blackstart_controller.plan import model
@@ -31,6 +34,7 @@ from blackstart_controller.plan.faults.process import (
 from blackstart_controller.plan.faults.resources import ResourcesCpu, ResourcesIo, ResourcesMemory
 from blackstart_controller.plan.faults.unit import UnitCrashLoop, UnitRestart, UnitStop
 from blackstart_controller.security.identity import CONTROLLER_NAME
+from blackstart_controller.spec.faults.process import Signal
 from blackstart_proto.v1 import agent_pb2, faults_pb2
 
 REDIS = ProcessSelector(unit="redis.service")
@@ -117,3 +121,7 @@ def test_every_probe_of_the_contract_can_be_encoded() -> None:
 
 def test_both_ends_mean_the_same_name_of_a_controller() -> None:
     assert AGENTS_NAME == CONTROLLER_NAME
+
+
+def test_both_ends_know_the_same_signals() -> None:
+    assert get_args(Signal) == SIGNALS
