@@ -211,7 +211,7 @@ def test_a_host_that_loses_its_power_is_clean_after_it(fleet: Fleet) -> None:
     fleet.db.boot()
     fleet.db.run("systemctl start ticker")  # it is not enabled: a reboot starts nothing that was not
     fleet.db_is_clean(within_s=20)
-    assert fleet.db.run("systemctl is-active blackstart-revert").strip() == "active"
+    fleet.db.until("systemctl is-active -q blackstart-revert", within_s=1)
     assert fleet.ended(run_id)["reverted"] == "confirmed"
 
 
